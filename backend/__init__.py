@@ -1,0 +1,1 @@
+"""What the application knows: intake, teacher, review, curation, jobs, runs, evaluation."""

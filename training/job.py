@@ -1,0 +1,116 @@
+"""The job folder's contract: what `job.json` says and where each file lies.
+
+    JOB/  job.json                       what to do (this module)
+          train.parquet                  id, text, labels, analysis, harmful
+          validation.parquet             the same columns
+          sets/NAME.parquet              id, text
+          progress.jsonl                 one event a line (training/progress.py)
+          log.txt
+          checkpoints/                   complete or absent
+          adapter/                       safetensors, adapter_config.json, overrule.json
+          predictions/NAME.parquet       id, p_<code>…, valid_mass: the student
+          predictions/base/NAME.parquet  the same for the base model, where asked for
+          metrics.json  result.json
+
+`labels` and `harmful` are lists of strings, labels being category codes; `analysis` may be
+null, and such a row is learned in the direct form only. NAME "validation" is always scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from training.policy import Policy
+
+Answers = Literal["direct", "reasoned", "both"]
+Kind = Literal["train", "score"]
+
+
+class Config(BaseModel):
+    """The settings of one fine-tune. Every field says what it costs or buys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answers: Answers = Field(
+        "direct", description="What is learned: labels only, reason and labels, or each once."
+    )
+    epochs: int = Field(3, ge=1, le=100, description="Passes over the training rows; time grows with it.")
+    learning_rate: float = Field(
+        1e-3, gt=0, le=0.1, description="Peak rate, after warm-up; then a cosine to a tenth."
+    )
+    batch_size: int = Field(8, ge=1, le=1024, description="Examples in one optimiser step.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps over which the rate rises.")
+    rank: int = Field(16, ge=1, le=512, description="LoRA rank: more can learn more, and more by heart.")
+    alpha: int = Field(32, ge=1, le=2048, description="LoRA scale; the update is multiplied by alpha / rank.")
+    targets: str | tuple[str, ...] = Field("all-linear", description="Which linear layers get LoRA weights.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Pull of the LoRA weights towards zero.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Longer gradients are scaled down to this norm.")
+    max_length: int = Field(
+        512, ge=32, le=32768, description="Tokens in one example; longer posts lose their middle."
+    )
+    validations: int = Field(
+        6, ge=1, le=100, description="How often in the run the validation loss is taken."
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Of LoRA weights and data order.")
+
+
+PRESETS: dict[str, Config] = {
+    "quick": Config(epochs=2),
+    "standard": Config(epochs=4),
+    "thorough": Config(epochs=6, answers="both", rank=32, alpha=64),
+}
+
+
+class Job(BaseModel):
+    """What `python -m training JOB` is to do.
+
+    `base_model` is a folder, a hub id, or "default". `adapter` is a folder and set only where
+    a trained student is scored. `sets` are names under `sets/`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    base_model: str
+    policy: Policy
+    config: Config = Config()
+    adapter: str | None = None
+    sets: tuple[str, ...] = ()
+    score_base: bool = Field(False, description="Score the base model on the same sets in the same run.")
+    max_labels: int = Field(
+        2, ge=1, le=8, description="Answers naming at most so many categories are scored."
+    )
+    prompt_hash: str | None = Field(None, description="Where given, the prompt must have this hash.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Job:
+        if self.kind == "train" and self.adapter is not None:
+            raise ValueError("a training job starts from the base model; it takes no adapter")
+        if self.kind == "score" and not self.sets:
+            raise ValueError("a scoring job names at least one set")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """sha256 (hex) over the job as written; a checkpoint of another job is never resumed."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @classmethod
+    def read(cls, folder: Path) -> Job:
+        """Read and check `job.json`.
+
+        Raises:
+            FileNotFoundError: there is none.
+            pydantic.ValidationError: it does not fit the contract.
+        """
+        return cls.model_validate_json((folder / "job.json").read_text("utf-8"))
+
+    def write(self, folder: Path) -> None:
+        """Write `job.json` into the folder, made where missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "job.json").write_text(self.model_dump_json(indent=2), "utf-8")

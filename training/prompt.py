@@ -1,0 +1,289 @@
+"""What the student sees: the one renderer for training, scoring and serving.
+
+A prompt is rendered in three parts that are tokenised apart, so that every example of one
+policy and form begins with the very same tokens:
+
+    prefix   system message with the policy, up to where the post begins
+    post     the post's text as literal text: a special token written in it is plain characters
+    suffix   from the post's end to where the answer begins
+
+The answer follows, closed by the model's end token. Everything here works without torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from training.policy import NONE_NAME, Policy
+
+Form = Literal["direct", "reasoned"]
+FORMS: tuple[Form, ...] = ("direct", "reasoned")
+
+PROMPT_VERSION = 1
+"""Raised whenever a word of the prompt or of the answer's layout changes."""
+
+_INSTRUCTION: dict[Form, str] = {
+    "direct": "Answer with the names of the broken rules, or none.",
+    "reasoned": (
+        "Answer in three lines: Analysis, Harmful information (quoted from the post, or none), "
+        "Classification (the names of the broken rules, or none)."
+    ),
+}
+_POST = "\ue000post\ue000"
+_CUT = " […] "
+
+
+class PromptError(Exception):
+    """A prompt cannot be rendered, or an example cannot be learned; the message says why."""
+
+
+class UnreadableAnswerError(Exception):
+    """A text is not an answer in the form that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer's parts. `labels` are category codes in the policy's order."""
+
+    labels: tuple[str, ...]
+    analysis: str | None = None
+    harmful: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One rendered example as token ids. The learned tokens are exactly `answer`."""
+
+    prefix: tuple[int, ...]
+    post: tuple[int, ...]
+    suffix: tuple[int, ...]
+    answer: tuple[int, ...]
+    shortened: bool = False
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All token ids, (T,)."""
+        return self.prefix + self.post + self.suffix + self.answer
+
+    def __len__(self) -> int:
+        return len(self.prefix) + len(self.post) + len(self.suffix) + len(self.answer)
+
+
+def system_message(policy: Policy, form: Form) -> str:
+    """The policy and what to answer, as the student reads it."""
+    rules = "\n".join(
+        f"- {category.answer_name}: {category.definition}".rstrip(" :") for category in policy.categories
+    )
+    return f"You moderate posts. The rules:\n{rules}\n{_INSTRUCTION[form]}"
+
+
+def label_text(policy: Policy, labels: Sequence[str]) -> str:
+    """The classification in words: names in the policy's order, or "none"."""
+    names = [policy.by_code[code].answer_name for code in policy.in_order(labels)]
+    return ", ".join(names) or NONE_NAME
+
+
+def answer_text(policy: Policy, form: Form, answer: Answer) -> str:
+    """The answer as it is learned, without the end token.
+
+    Raises:
+        PromptError: a reasoned answer has no analysis.
+    """
+    classification = label_text(policy, answer.labels)
+    if form == "direct":
+        return classification
+    if not answer.analysis or not answer.analysis.strip():
+        raise PromptError("a reasoned answer needs an analysis; this row has none")
+    analysis = " ".join(answer.analysis.split())
+    harmful = " | ".join(f'"{" ".join(span.split())}"' for span in answer.harmful) or NONE_NAME
+    return f"Analysis: {analysis}\nHarmful information: {harmful}\nClassification: {classification}"
+
+
+def parse_labels(policy: Policy, text: str) -> tuple[str, ...]:
+    """Read "scam, gambling" or "none" back into codes.
+
+    Raises:
+        UnreadableAnswerError: a name is not in the policy, or "none" stands beside another.
+    """
+    names = [name.strip(" .\"'*`[]").lower() for name in re.split(r"[,;\n]", text)]
+    names = [name for name in names if name]
+    known = {category.answer_name: category.code for category in policy.categories}
+    known |= {category.code: category.code for category in policy.categories}
+    if names == [NONE_NAME]:
+        return ()
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise UnreadableAnswerError(f"{text.strip()[:80]!r} names no set of this policy's categories")
+    return policy.in_order(known[name] for name in names)
+
+
+_REASONED = re.compile(
+    r"\s*Analysis:\s*(?P<analysis>.+?)\s*\n\s*Harmful information:\s*(?P<harmful>.*?)\s*"
+    r"\n\s*Classification:\s*(?P<labels>.+?)\s*",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def parse_answer(policy: Policy, form: Form, text: str) -> Answer:
+    """Read a student's answer; the inverse of `answer_text`.
+
+    Raises:
+        UnreadableAnswerError: the text does not have the form's parts.
+    """
+    if form == "direct":
+        return Answer(parse_labels(policy, text))
+    match = _REASONED.fullmatch(text)
+    if match is None:
+        raise UnreadableAnswerError("the answer does not have its three parts")
+    quoted = match["harmful"]
+    spans = tuple(re.findall(r'"(.+?)"(?= \| |$)', quoted, re.DOTALL))
+    return Answer(parse_labels(policy, match["labels"]), match["analysis"], spans)
+
+
+class Renderer:
+    """Renders and tokenises examples for one base model and one policy.
+
+    Args:
+        folder: a base model's folder with `tokenizer.json` and its configuration.
+        policy: the policy version that the student works under.
+
+    Raises:
+        PromptError: the folder has no fast tokenizer or names no end token.
+    """
+
+    def __init__(self, folder: Path, policy: Policy) -> None:
+        self.policy = policy
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise PromptError(f"{folder} has no tokenizer.json; Overrule needs a model with a fast tokenizer")
+        self._tokens = Tokenizer.from_file(str(path))
+        # A post is untrusted: "<|im_end|>" in it must stay the characters that its author typed.
+        self._literal = Tokenizer.from_file(str(path))
+        self._literal.encode_special_tokens = True
+        self._config = _tokenizer_config(folder)
+        end = _token_text(self._config.get("eos_token"))
+        end_id = self._tokens.token_to_id(end) if end else None
+        if end_id is None:
+            raise PromptError(f"the tokenizer in {folder} names no end token (eos_token)")
+        self.end_id = end_id
+
+    @cached_property
+    def _frames(self) -> dict[Form, tuple[str, str]]:
+        return {form: self._frame(system_message(self.policy, form)) for form in FORMS}
+
+    def _frame(self, system: str) -> tuple[str, str]:
+        """What stands before and after the post, as text."""
+        template = self._config.get("chat_template")
+        if not template:
+            return f"{system}\n\nPost:\n", "\n\nAnswer:\n"
+        try:
+            text = self._apply(
+                template, [{"role": "system", "content": system}, {"role": "user", "content": _POST}]
+            )
+        except TemplateError:
+            # Some chat templates know no system role; the rules then open the user's turn.
+            text = self._apply(template, [{"role": "user", "content": f"{system}\n\n{_POST}"}])
+        before, found, after = text.partition(_POST)
+        if not found:
+            raise PromptError("the base model's chat template leaves out the user's message")
+        return before, after
+
+    def _apply(self, template: str, messages: list[dict[str, str]]) -> str:
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.globals["raise_exception"] = _raise
+        environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+        tokens = {name: _token_text(self._config.get(name)) or "" for name in ("bos_token", "eos_token")}
+        rendered = environment.from_string(template).render(
+            messages=messages, add_generation_prompt=True, **tokens
+        )
+        return str(rendered)
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 (hex) over everything that shapes the prompt: forms, policy, chat frame, end token."""
+        shape = {
+            "version": PROMPT_VERSION,
+            "policy": self.policy.hash,
+            "frames": {form: list(frame) for form, frame in self._frames.items()},
+            "answer": {
+                "direct": label_text(self.policy, self.policy.codes),
+                "reasoned": answer_text(self.policy, "reasoned", Answer(self.policy.codes, "a", ("h",))),
+            },
+            "end": self._tokens.id_to_token(self.end_id),
+        }
+        return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+    def frame_ids(self, form: Form) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids of prefix and suffix; the same for every post."""
+        before, after = self._frames[form]
+        return self._encode(before), self._encode(after)
+
+    def answer_ids(self, form: Form, answer: Answer) -> tuple[int, ...]:
+        """Token ids of an answer and the end token: what is learned."""
+        text = answer_text(self.policy, form, answer)
+        return (*self._literal.encode(text, add_special_tokens=False).ids, self.end_id)
+
+    def example(self, text: str, form: Form, answer: Answer | None, max_length: int) -> Example:
+        """Render one post, with its answer to learn or without one to score.
+
+        Only the post is ever shortened, from its middle, with "[…]" where it was cut.
+
+        Args:
+            max_length: tokens in all, the answer included.
+
+        Raises:
+            PromptError: policy and answer alone do not fit, or there is no analysis to learn.
+        """
+        prefix, suffix = self.frame_ids(form)
+        answer_ids = self.answer_ids(form, answer) if answer is not None else ()
+        post = tuple(self._literal.encode(text, add_special_tokens=False).ids)
+        room = max_length - len(prefix) - len(suffix) - len(answer_ids)
+        if len(post) <= room:
+            return Example(prefix, post, suffix, answer_ids)
+        cut = self._encode(_CUT)
+        keep = room - len(cut)
+        if keep < 2:
+            raise PromptError(
+                f"policy and answer take {max_length - room} of {max_length} tokens and leave no room "
+                "for the post; raise the sequence length or shorten the policy"
+            )
+        head = (keep + 1) // 2
+        return Example(
+            prefix, post[:head] + cut + post[len(post) - (keep - head) :], suffix, answer_ids, True
+        )
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Token ids as text, special tokens included."""
+        return str(self._tokens.decode(list(ids), skip_special_tokens=False))
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokens.encode(text, add_special_tokens=False).ids)
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(message)
+
+
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    path = folder / "tokenizer_config.json"
+    config: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    template = folder / "chat_template.jinja"
+    if template.is_file():
+        config["chat_template"] = template.read_text("utf-8")
+    return config
+
+
+def _token_text(token: Any) -> str | None:
+    """A special token's text: older configurations hold it as {"content": …}."""
+    return token.get("content") if isinstance(token, dict) else token

@@ -1,0 +1,1 @@
+"""The Streamlit pages: read a service, draw, call a service."""
