@@ -1,0 +1,16 @@
+"""Text as the database keeps and compares it."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+
+
+def normalise(text: str) -> str:
+    """Unicode NFKC and single spaces: two posts that differ in nothing else are one."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+def text_hash(text: str) -> str:
+    """sha256 (hex) of the normalised text."""
+    return hashlib.sha256(normalise(text).encode("utf-8", "surrogatepass")).hexdigest()
