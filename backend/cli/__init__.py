@@ -1,0 +1,36 @@
+"""The command line: `overrule …`.
+
+Each module adds the commands of one room. Documents for scripts go to standard output,
+messages for people to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+
+from backend.errors import OverruleError
+
+app = typer.Typer(
+    help="Moderators overrule the teacher; a small private model learns from it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_ROOMS = ("application", "intake", "teacher", "curation", "runs", "evaluation", "jobs")
+
+
+def main() -> None:
+    """Run one command; a foreseen error is a sentence and exit code 1, never a traceback."""
+    for room in _ROOMS:
+        importlib.import_module(f"backend.cli.{room}")
+    try:
+        app()
+    except OverruleError as error:
+        typer.secho(f"Error: {error.message}", err=True, fg="red")
+        if error.hint:
+            typer.echo(error.hint, err=True)
+        sys.exit(1)

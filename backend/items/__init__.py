@@ -1,0 +1,1 @@
+"""What stands for an item now: every step stores, this room derives."""
