@@ -523,8 +523,23 @@ def upgrade() -> None:
         "predictions",
         sa.Column("evaluation_id", types.Id, nullable=False),
         sa.Column("row_id", types.Id, nullable=False),
-        sa.Column("labels", types.StringTuple(), nullable=True),
+        sa.Column("labels", types.StringTuple(), nullable=False),
         sa.Column("scores", types.Json, nullable=True),
+        sa.Column("any_score", sa.Double(), nullable=True),
+        sa.Column("flagged", sa.Boolean(), nullable=False),
+        sa.Column(
+            "outcome",
+            sa.Enum(
+                "right",
+                "false-alarm",
+                "missed",
+                "other-labels",
+                name="outcome",
+                native_enum=False,
+                length=20,
+            ),
+            nullable=False,
+        ),
         sa.ForeignKeyConstraint(
             ["evaluation_id"],
             ["evaluations.id"],
@@ -535,6 +550,9 @@ def upgrade() -> None:
             ["row_id"], ["evaluation_rows.id"], name=op.f("fk_predictions_row_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("evaluation_id", "row_id", name=op.f("pk_predictions")),
+    )
+    op.create_index(
+        "ix_predictions_outcome", "predictions", ["evaluation_id", "outcome", "row_id"], unique=False
     )
     # SQLite takes these circles inside the tables; elsewhere they come once both tables stand.
     if op.get_bind().dialect.name != "sqlite":

@@ -37,6 +37,15 @@ class ModelKind(StrEnum):
     RUN = "run"
 
 
+class Outcome(StrEnum):
+    """How what a model said of a post stands to what is right."""
+
+    RIGHT = "right"
+    FALSE_ALARM = "false-alarm"  # the model names a violation where there is none
+    MISSED = "missed"  # there is a violation and the model names none
+    OTHER_LABELS = "other-labels"  # both see a violation, not the same
+
+
 class EvaluationSet(Base):
     """Posts with frozen labels. Changed labels make a new version under the same name.
 
@@ -103,13 +112,20 @@ class Evaluation(Base):
 
 
 class Prediction(Base):
-    """What one model said of one post of a set."""
+    """What one model said of one post of a set, and whether it was right."""
 
     __tablename__ = "predictions"
+    __table_args__ = (Index("ix_predictions_outcome", "evaluation_id", "outcome", "row_id"),)
 
     evaluation_id: Mapped[int] = mapped_column(
         Id, reference("evaluations.id", cascade=True), primary_key=True
     )
     row_id: Mapped[int] = mapped_column(Id, reference("evaluation_rows.id", cascade=True), primary_key=True)
-    labels: Mapped[tuple[str, ...] | None] = mapped_column(StringTuple)
+    labels: Mapped[tuple[str, ...]] = mapped_column(StringTuple)
+    # By category code; a score that is not a number is left out.
     scores: Mapped[dict[str, float] | None] = mapped_column(Json)
+    # The probability that the post breaks any rule.
+    any_score: Mapped[float | None]
+    # The model's yes or no: in a yes/no set by `any_score`, else whether it names a category.
+    flagged: Mapped[bool]
+    outcome: Mapped[Outcome] = mapped_column(choice(Outcome))

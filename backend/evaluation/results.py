@@ -1,0 +1,254 @@
+"""What the room hands out: figures, tables, comparisons and the posts behind them.
+
+A figure that cannot be had is None and is shown as "–"; it is never a 0. A `note` says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from backend.db.models.evaluation import ModelKind, Outcome
+
+ANY = "*"
+"""Stands for "any violation" where a category's code would stand; no code can be this."""
+
+
+class PostKind(StrEnum):
+    """Which posts of an evaluation to show. Those after RIGHT need a second evaluation."""
+
+    ALL = "all"
+    WRONG = "wrong"
+    FALSE_ALARM = "false-alarm"
+    MISSED = "missed"
+    OTHER_LABELS = "other-labels"
+    RIGHT = "right"
+    ONLY_RIGHT_HERE = "only-right-here"
+    ONLY_RIGHT_THERE = "only-right-there"
+    BOTH_WRONG = "both-wrong"
+    DIFFER = "differ"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95% interval (bootstrap, percentile)."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryMetrics:
+    """How one category was judged.
+
+    Attributes:
+        support: posts that have it.
+        predicted: posts that the model gave it to.
+        hits: posts that have it and were given it.
+        auprc: average precision; None for a model without probabilities.
+        threshold: the score from which on it is given; None for a model without probabilities.
+        note: why a figure is missing or says little.
+    """
+
+    code: str
+    name: str
+    support: int
+    predicted: int
+    hits: int
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    auprc: float | None = None
+    threshold: float | None = None
+    f1_interval: Interval | None = None
+    auprc_interval: Interval | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """Figures over all categories. AUPRC is averaged over categories only, never pooled."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    auprc: float | None = None
+    f1_interval: Interval | None = None
+    auprc_interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Everything that is stored of one evaluation.
+
+    Attributes:
+        posts: posts judged.
+        of: posts in the set; more than `posts` where a teacher did not answer them all.
+        unreadable: posts left out because the answer could not be read.
+        categories: those that both the set and the model know; none in a yes/no set.
+        macro: means over the categories that have posts.
+        micro: from the pooled counts of all categories.
+        any_violation: whether a post breaks any rule, as a category of its own.
+        exact_match: share of posts with exactly the right categories (yes/no set: the right answer).
+        confusion: what stands (rows) by what the model said (columns); the categories in order,
+            then "none". See `metrics.confusion` for posts with several categories.
+        notes: sentences on what was left out.
+    """
+
+    posts: int
+    of: int
+    unreadable: int
+    categories: tuple[CategoryMetrics, ...]
+    macro: Averages
+    micro: Averages
+    any_violation: CategoryMetrics
+    exact_match: float | None
+    confusion: tuple[tuple[int, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A precision-recall curve, recall rising, thinned for drawing. `code` may be ANY."""
+
+    code: str
+    name: str
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
+    thresholds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One model's line in a set's table: its newest evaluation on it."""
+
+    evaluation_id: int
+    set_id: int
+    kind: ModelKind
+    name: str
+    model: str
+    run_id: int | None
+    champion: bool
+    posts: int
+    of: int
+    macro_f1: float | None
+    macro_f1_interval: Interval | None
+    micro_f1: float | None
+    macro_auprc: float | None
+    macro_auprc_interval: Interval | None
+    any_f1: float | None
+    any_f1_interval: Interval | None
+    any_auprc: float | None
+    exact_match: float | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One evaluation in full."""
+
+    evaluation_id: int
+    set_id: int
+    set_name: str
+    set_number: int
+    yes_no: bool
+    kind: ModelKind
+    name: str
+    model: str
+    run_id: int | None
+    policy_version_id: int
+    metrics: Metrics
+    curves: tuple[Curve, ...]
+    created_at: datetime
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure of two models on the same posts. `difference` is a minus b.
+
+    The interval is of the difference, from a paired bootstrap.
+    """
+
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval of the difference excludes zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryComparison:
+    """One category under two models."""
+
+    code: str
+    name: str
+    support: int
+    f1: Difference
+    auprc: Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on the posts that both were judged on, over the categories that both know.
+
+    Attributes:
+        posts: posts that both were judged on.
+        only_a_right, only_b_right, both_right, neither_right: posts by who had all of it right.
+        sentence: what follows, in plain words.
+    """
+
+    a_id: int
+    b_id: int
+    a_name: str
+    b_name: str
+    set_id: int
+    posts: int
+    categories: tuple[CategoryComparison, ...]
+    macro_f1: Difference
+    macro_auprc: Difference
+    any_f1: Difference
+    any_auprc: Difference
+    only_a_right: int
+    only_b_right: int
+    both_right: int
+    neither_right: int
+    sentence: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PostRow:
+    """A post of a set beside what a model said of it.
+
+    `text` is at most the first 2,000 characters. `scores` are by category code;
+    `any_score` is the probability of any violation. `flagged` is the model's yes or no.
+    """
+
+    row_id: int
+    item_id: int | None
+    external_id: str
+    text: str
+    labels: tuple[str, ...]
+    positive: bool
+    predicted: tuple[str, ...]
+    flagged: bool
+    scores: dict[str, float] | None
+    any_score: float | None
+    outcome: Outcome
+    other_predicted: tuple[str, ...] | None = None
+    other_flagged: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostPage:
+    """Some posts, and the key to ask for the next with; None at the end."""
+
+    rows: tuple[PostRow, ...]
+    next_after: int | None
