@@ -1,0 +1,22 @@
+"""The router: the frame around every page, and which page it is."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.components import errors, frame
+from ui.components.pages import PAGES, path
+
+st.set_page_config(page_title="Overrule", page_icon=":material/gavel:", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page(path(name), title=title, icon=icon, default=name == "overview")
+        for name, (title, icon) in PAGES.items()
+        if path(name).is_file()
+    ],
+    position="hidden",
+)
+frame.draw()
+with errors.shown():
+    page.run()

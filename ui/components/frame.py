@@ -1,0 +1,30 @@
+"""What stands around every page: the style sheet and the side bar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+from markupsafe import Markup
+
+from ui.components import errors, labels, session, text
+from ui.components.pages import PAGES, path
+from ui.components.worker import worker_dot
+
+_STYLE = Path(__file__).with_name("style.css")
+
+
+def draw() -> None:
+    """Draw the frame; the page follows."""
+    st.html(f"<style>{_STYLE.read_text('utf-8')}\n{labels.styles()}</style>")
+    with st.sidebar, errors.shown():
+        st.html('<div class="ov-name">Overrule</div>')
+        session.project_chooser()
+        text.show(Markup('<div class="ov-person">{}</div>').format(text.literal(session.person())))
+        worker_dot()
+        with st.container(key="ov-pages", gap=None):
+            for name, (title, icon) in PAGES.items():
+                if path(name).is_file():
+                    st.page_link(path(name), label=title, icon=icon, width="stretch")
+        session.remember_browser()
+    errors.show_kept()

@@ -1,0 +1,98 @@
+"""Who is here, in which browser, and on which project."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import streamlit as st
+from backend.projects.service import ProjectService
+
+from backend.db.engine import get_database
+from backend.db.models import Project
+from backend.settings import get_settings
+from ui.components import text
+
+_BROWSER = "overrule_browser"
+_PROJECT = "project"
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def person() -> str:
+    """Who works here: without sign-in, the computer's user."""
+    return get_settings().person
+
+
+def browser_id() -> str:
+    """What tells this browser from others.
+
+    A reload begins a new Streamlit session, so the id lies in a cookie of the page's own: the
+    browser then gets the item back that it had open.
+    """
+    if _BROWSER not in st.session_state:
+        told = st.context.cookies.get(_BROWSER, "")
+        st.session_state[_BROWSER] = told if _ID.fullmatch(told) else uuid.uuid4().hex
+    return str(st.session_state[_BROWSER])
+
+
+def remember_browser() -> None:
+    """Set the cookie where the browser did not send it; draws nothing that can be seen."""
+    if st.context.cookies.get(_BROWSER) != browser_id():
+        st.html(
+            f"<script>document.cookie = '{_BROWSER}={browser_id()}; path=/; max-age=31536000; SameSite=Strict'"
+            "</script>",
+            unsafe_allow_javascript=True,
+        )
+
+
+def projects() -> list[Project]:
+    """All projects, by name."""
+    with get_database().read() as session:
+        return ProjectService(session).list()
+
+
+def project() -> Project | None:
+    """The chosen project; None while there is none at all."""
+    return st.session_state.get("current project")
+
+
+def project_id() -> int:
+    """The chosen project's id; for pages that were drawn because there is one."""
+    chosen = project()
+    if chosen is None:
+        raise LookupError("no project is chosen")
+    return chosen.id
+
+
+def choose(wanted: int) -> None:
+    """Make this project the chosen one from the next run on."""
+    st.query_params[_PROJECT] = str(wanted)
+    st.session_state.pop(_PROJECT, None)
+
+
+def project_chooser() -> None:
+    """Draw the chooser. The choice stands in the address, so that a reload or a link keeps it."""
+    found = {project.id: project for project in projects()}
+    if not found:
+        st.session_state["current project"] = None
+        return
+    if st.session_state.get(_PROJECT) not in found:
+        asked = st.query_params.get(_PROJECT, "")
+        st.session_state[_PROJECT] = (
+            int(asked) if asked.isdigit() and int(asked) in found else next(iter(found))
+        )
+    chosen = st.selectbox(
+        "Project",
+        list(found),
+        key=_PROJECT,
+        format_func=lambda each: found[each].name,
+        label_visibility="collapsed",
+    )
+    st.query_params[_PROJECT] = str(chosen)
+    st.session_state["current project"] = found[chosen]
+
+
+def project_name() -> str:
+    """The chosen project's name, fit for headings and captions."""
+    chosen = project()
+    return text.label(chosen.name) if chosen else ""
