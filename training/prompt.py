@@ -42,6 +42,8 @@ _INSTRUCTION: dict[Form, str] = {
 }
 _POST = "\ue000post\ue000"
 _CUT = " […] "
+CLASSIFICATION = "Classification:"
+"""Where a reasoned answer's last line begins."""
 
 
 class PromptError(Exception):
@@ -107,7 +109,7 @@ def answer_text(policy: Policy, form: Form, answer: Answer) -> str:
         raise PromptError("a reasoned answer needs an analysis; this row has none")
     analysis = " ".join(answer.analysis.split())
     harmful = " | ".join(f'"{" ".join(span.split())}"' for span in answer.harmful) or NONE_NAME
-    return f"Analysis: {analysis}\nHarmful information: {harmful}\nClassification: {classification}"
+    return f"Analysis: {analysis}\nHarmful information: {harmful}\n{CLASSIFICATION} {classification}"
 
 
 def parse_labels(policy: Policy, text: str) -> tuple[str, ...]:
@@ -232,7 +234,25 @@ class Renderer:
     def answer_ids(self, form: Form, answer: Answer) -> tuple[int, ...]:
         """Token ids of an answer and the end token: what is learned."""
         text = answer_text(self.policy, form, answer)
-        return (*self._literal.encode(text, add_special_tokens=False).ids, self.end_id)
+        return (*self._literal_ids(text), self.end_id)
+
+    def label_ids(self, form: Form, labels: Sequence[str]) -> tuple[int, ...]:
+        """Token ids of a classification and the end token, as they end an answer in this form.
+
+        In the reasoned form they follow `reason_end_ids`.
+        """
+        if form == "direct":
+            return self.answer_ids("direct", Answer(tuple(labels)))
+        head = self._literal_ids(CLASSIFICATION)
+        whole = self._literal_ids(f"{CLASSIFICATION} {label_text(self.policy, labels)}")
+        if whole[: len(head)] != head:
+            raise PromptError("the base model's tokenizer joins words across the answer's last line")
+        return (*whole[len(head) :], self.end_id)
+
+    @cached_property
+    def reason_end_ids(self) -> tuple[int, ...]:
+        """Token ids of what stands between a reason and its classification: a new line and its heading."""
+        return self._literal_ids(f"\n{CLASSIFICATION}")
 
     def example(self, text: str, form: Form, answer: Answer | None, max_length: int) -> Example:
         """Render one post, with its answer to learn or without one to score.
@@ -247,7 +267,7 @@ class Renderer:
         """
         prefix, suffix = self.frame_ids(form)
         answer_ids = self.answer_ids(form, answer) if answer is not None else ()
-        post = tuple(self._literal.encode(text, add_special_tokens=False).ids)
+        post = self._literal_ids(text)
         room = max_length - len(prefix) - len(suffix) - len(answer_ids)
         if len(post) <= room:
             return Example(prefix, post, suffix, answer_ids)
@@ -269,6 +289,9 @@ class Renderer:
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokens.encode(text, add_special_tokens=False).ids)
+
+    def _literal_ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._literal.encode(text, add_special_tokens=False).ids)
 
 
 def _raise(message: str) -> None:

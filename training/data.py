@@ -1,0 +1,167 @@
+"""Training rows: read from parquet, rendered and tokenised, or refused by name."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from training.job import Answers
+from training.policy import Policy
+from training.prompt import Answer, Example, Form, PromptError, Renderer
+
+_READ_AT_ONCE = 4096
+
+
+class DataError(Exception):
+    """A data file, or every row in it, cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One post with the answer to learn. `labels` are category codes; None means not known."""
+
+    id: Any
+    text: str | None
+    labels: tuple[str, ...] | None = None
+    analysis: str | None = None
+    harmful: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that is not learned, and why."""
+
+    id: Any
+    reason: str
+
+
+@dataclass(slots=True)
+class Encoded:
+    """What became of a file's rows. A row that is learned in two forms has two examples."""
+
+    examples: list[Example] = field(default_factory=list)
+    forms: list[Form] = field(default_factory=list)
+    ids: list[Any] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    rows_used: int = 0
+
+    @property
+    def learned_tokens(self) -> int:
+        """Tokens that the loss counts."""
+        return sum(len(example.answer) for example in self.examples)
+
+
+def read_rows(path: Path, *, labelled: bool) -> list[Row]:
+    """Read a data file.
+
+    Args:
+        path: a parquet file with `id` and `text`; where labelled, also `labels`, and
+            `analysis` and `harmful` where there are reasons.
+        labelled: whether answers are needed.
+
+    Raises:
+        DataError: no such file, not parquet, or a column is missing.
+    """
+    wanted = ["id", "text", *(["labels"] if labelled else [])]
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in wanted if name not in file.schema_arrow.names]
+            if missing:
+                raise DataError(f"{path.name} has no column {missing[0]!r}")
+            extra = [name for name in ("analysis", "harmful") if labelled and name in file.schema_arrow.names]
+            return [
+                _row(record)
+                for batch in file.iter_batches(_READ_AT_ONCE, columns=wanted + extra)
+                for record in batch.to_pylist()
+            ]
+    except FileNotFoundError as error:
+        raise DataError(f"{path.name} is missing from the job's folder") from error
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path.name} is not a readable parquet file ({error})") from error
+
+
+def _row(record: dict[str, Any]) -> Row:
+    labels = record.get("labels")
+    return Row(
+        id=record["id"],
+        text=record["text"],
+        labels=None if labels is None else tuple(labels),
+        analysis=record.get("analysis"),
+        harmful=tuple(record.get("harmful") or ()),
+    )
+
+
+def forms_of(row: Row, answers: Answers) -> tuple[Form, ...]:
+    """The forms in which a row is learned. Without an analysis only the direct one can be."""
+    if answers == "direct" or not row.analysis or not row.analysis.strip():
+        return ("direct",)
+    return ("reasoned",) if answers == "reasoned" else ("direct", "reasoned")
+
+
+def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length: int) -> Encoded:
+    """Render and tokenise rows. A row that cannot be learned whole is refused; the rest go on."""
+    encoded = Encoded()
+    for row in rows:
+        try:
+            examples = [(form, _example(row, form, renderer, max_length)) for form in forms_of(row, answers)]
+        except (PromptError, DataError) as error:
+            encoded.refused.append(Refusal(row.id, str(error)))
+            continue
+        encoded.rows_used += 1
+        for form, example in examples:
+            encoded.examples.append(example)
+            encoded.forms.append(form)
+            encoded.ids.append(row.id)
+    return encoded
+
+
+def _example(row: Row, form: Form, renderer: Renderer, max_length: int) -> Example:
+    if row.text is None or not row.text.strip():
+        raise DataError("the post has no text")
+    if row.labels is None:
+        raise DataError("the row has no labels, so there is nothing to learn")
+    try:
+        labels = renderer.policy.in_order(row.labels)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return renderer.example(row.text, form, Answer(labels, row.analysis, row.harmful), max_length)
+
+
+def require_some(encoded: Encoded, name: str) -> None:
+    """Refuse a file of which nothing can be learned.
+
+    Raises:
+        DataError: there is no example; the message gives the first row's reason.
+    """
+    if encoded.examples:
+        return
+    if not encoded.refused:
+        raise DataError(f"{name} has no rows")
+    first = encoded.refused[0]
+    raise DataError(
+        f"none of the {len(encoded.refused)} rows of {name} can be learned; row {first.id!r}: {first.reason}"
+    )
+
+
+def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The examples of each step of one epoch, by index; the same for the same seed and epoch.
+
+    A plain shuffle: packed rows have no padding, so sorting by length would save nothing and
+    only make batches less alike.
+    """
+    order = list(range(count))
+    random.Random(f"{seed}/{epoch}").shuffle(order)
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+def known_labels(rows: Sequence[Row], policy: Policy) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Index and labels of the rows whose labels are known and in the policy."""
+    for index, row in enumerate(rows):
+        if row.labels is not None and set(row.labels) <= set(policy.codes):
+            yield index, row.labels

@@ -1,0 +1,321 @@
+"""The fine-tuning loop: optimiser steps over packed rows, validation, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training import hardware
+from training.checkpoints import Best, Checkpoints, Snapshot, random_states, restore_random_states
+from training.data import epoch_batches
+from training.job import Config
+from training.layout import pack, tokens_computed
+from training.progress import Reporter
+from training.prompt import Example
+from training.stop import Stop, StopRequestedError
+from training.student import Student
+
+_log = logging.getLogger(__name__)
+
+TRAINED_TOKEN = 2.5
+"""Work of a token forward and backward, in units of one computed forward; a rough ratio."""
+
+
+class TrainingError(Exception):
+    """Training cannot go on; `hint` says what to change."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How training ended.
+
+    Attributes:
+        finished: False where it was stopped on request, with a checkpoint.
+        step: optimiser steps done, of `steps`.
+        resumed_from: the step of the checkpoint that it went on from.
+        best_step: whose LoRA weights are kept; the last step where there is no validation.
+        best_loss: validation loss per learned token at that step.
+        last_loss: training loss per learned token of the last step that this process did.
+        weights: the LoRA weights that are kept.
+    """
+
+    finished: bool
+    step: int
+    steps: int
+    resumed_from: int | None
+    best_step: int
+    best_loss: float | None
+    last_loss: float | None
+    weights: dict[str, Tensor]
+
+
+def steps_in(count: int, config: Config) -> int:
+    """Optimiser steps of a whole run over `count` examples."""
+    return config.epochs * math.ceil(count / config.batch_size)
+
+
+def learning_rate(step: int, steps: int, config: Config) -> float:
+    """The rate of a step (from 0): a straight rise, then a cosine to a tenth of the peak."""
+    rise = math.ceil(config.warmup * steps)
+    if step < rise:
+        return config.learning_rate * (step + 1) / rise
+    share = (step - rise) / max(1, steps - rise)
+    return config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
+
+
+def validation_steps(steps: int, times: int) -> set[int]:
+    """After which steps the validation loss is taken: evenly, the last one included."""
+    return {math.ceil(index * steps / times) for index in range(1, times + 1)}
+
+
+class Loop:
+    """One run of training over a student's LoRA weights.
+
+    Args:
+        student: with fresh LoRA weights.
+        examples: what is learned.
+        names: the row's id of each example, for messages.
+        validation: examples whose loss chooses the weights that are kept; may be empty.
+        config: the settings.
+        checkpoints: where to save, and where to go on from.
+        reporter: where to tell of it.
+        stop: looked at between steps.
+        checkpoint_seconds: how often to save between validations.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        examples: Sequence[Example],
+        names: Sequence[Any],
+        validation: Sequence[Example],
+        config: Config,
+        *,
+        checkpoints: Checkpoints,
+        reporter: Reporter,
+        stop: Stop,
+        checkpoint_seconds: float = 60.0,
+    ) -> None:
+        self.student = student
+        self.examples = examples
+        self.names = names
+        self.validation = validation
+        self.config = config
+        self.checkpoints = checkpoints
+        self.reporter = reporter
+        self.stop = stop
+        self.checkpoint_seconds = checkpoint_seconds
+
+        self.steps = steps_in(len(examples), config)
+        self.marks = validation_steps(self.steps, config.validations) if validation else set()
+        self.parameters = student.trained_parameters()
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.step = 0
+        self.validated = 0
+        self.best: Best | None = None
+        self.last_loss: float | None = None
+        self._saved: tuple[int, int] | None = None
+        self._saved_at = time.monotonic()
+        self._order: tuple[int, list[list[int]]] | None = None
+
+    def run(self) -> Trained:
+        """Train to the end, or until someone asks to stop.
+
+        Raises:
+            TrainingError: the loss is no number any more.
+            OSError: the disk is full; the last complete checkpoint is intact.
+        """
+        resumed_from = self._resume()
+        self._plan()
+        self.reporter.begin()
+        finished = True
+        while True:
+            if self.step in self.marks and self.validated < self.step:
+                try:
+                    self._validate()
+                except StopRequestedError:
+                    # The step is done, its validation is not; it is taken after the resume.
+                    finished = False
+                    break
+            if self.step == self.steps:
+                break
+            if self.stop.requested:
+                finished = False
+                break
+            self._train_step()
+            if time.monotonic() - self._saved_at > self.checkpoint_seconds:
+                self._save()
+        self._save()
+        best = self.best
+        return Trained(
+            finished=finished,
+            step=self.step,
+            steps=self.steps,
+            resumed_from=resumed_from,
+            best_step=best.step if best else self.step,
+            best_loss=best.loss if best else None,
+            last_loss=self.last_loss,
+            weights=best.weights if best else self.student.adapter_weights(),
+        )
+
+    def batch(self, step: int) -> list[int]:
+        """Which examples a step learns, by index."""
+        epoch, position = divmod(step, math.ceil(len(self.examples) / self.config.batch_size))
+        if self._order is None or self._order[0] != epoch:
+            order = epoch_batches(len(self.examples), self.config.batch_size, self.config.seed, epoch)
+            self._order = (epoch, order)
+        return self._order[1][position]
+
+    def gradients(self, batch: Sequence[Example]) -> float:
+        """Add a batch's gradients; its loss is summed over learned tokens and divided once.
+
+        Returns:
+            The loss per learned token.
+        """
+        learned = sum(len(example.answer) for example in batch)
+        total = 0.0
+        for row in pack(batch, self.student.row_tokens):
+            loss = self.student.loss_sum(row) / learned
+            torch.autograd.backward(loss)
+            total += loss.item()
+        return total
+
+    def _train_step(self) -> None:
+        started = time.monotonic()
+        indices = self.batch(self.step)
+        batch = [self.examples[index] for index in indices]
+        rate = learning_rate(self.step, self.steps, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.gradients(batch)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(
+                f"the loss became {loss} and the gradient's norm {norm} at step {self.step + 1} "
+                f"of {self.steps}, over the rows {', '.join(str(self.names[i]) for i in indices[:8])}",
+                "lower the learning rate; the last checkpoint before this step is kept",
+            )
+        self.optimizer.step()
+        self.step += 1
+        self.last_loss = loss
+        tokens = tokens_computed(batch, self.student.row_tokens)
+        self.reporter.work(TRAINED_TOKEN * tokens)
+        seconds = time.monotonic() - started
+        self.reporter.write(
+            "training",
+            always=self.step in {1, self.steps},
+            step=self.step,
+            steps=self.steps,
+            epoch=self._epoch(),
+            loss=loss,
+            learning_rate=rate,
+            examples_per_second=len(batch) / seconds,
+            tokens_per_second=tokens / seconds,
+            memory_mb=hardware.memory_mb(self.student.device),
+        )
+
+    def _epoch(self) -> float:
+        return self.step * self.config.epochs / self.steps
+
+    def _validate(self) -> None:
+        loss = self.validation_loss()
+        self.validated = self.step
+        best = math.isfinite(loss) and (self.best is None or loss < self.best.loss)
+        if best:
+            self.best = Best(loss, self.step, self.student.adapter_weights())
+        _log.info(
+            "step %d of %d: validation loss %.5f%s", self.step, self.steps, loss, " (best)" if best else ""
+        )
+        self.reporter.write(
+            "validating",
+            step=self.step,
+            steps=self.steps,
+            epoch=self._epoch(),
+            loss=self.last_loss,
+            validation_loss=loss if math.isfinite(loss) else None,
+            memory_mb=hardware.memory_mb(self.student.device),
+            best=best,
+        )
+        self._save()
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """The loss over the validation examples, per learned token.
+
+        Raises:
+            StopRequestedError: someone asked to stop.
+        """
+        total = 0.0
+        for row in pack(self.validation, self.student.row_tokens):
+            self.stop.check()
+            total += self.student.loss_sum(row).item()
+            self.reporter.work(len(row.ids))
+        return total / sum(len(example.answer) for example in self.validation)
+
+    def _plan(self) -> None:
+        """Tell the reporter what lies ahead."""
+        for step in range(self.step, self.steps):
+            batch = [self.examples[index] for index in self.batch(step)]
+            self.reporter.plan(TRAINED_TOKEN * tokens_computed(batch, self.student.row_tokens))
+        ahead = sum(mark > self.validated for mark in self.marks)
+        if ahead:
+            self.reporter.plan(ahead * tokens_computed(self.validation, self.student.row_tokens))
+
+    def _save(self) -> None:
+        if self._saved == (self.step, self.validated):
+            return
+        self.checkpoints.save(
+            Snapshot(
+                step=self.step,
+                validated=self.validated,
+                weights=self.student.adapter_weights(),
+                optimizer=self._optimizer_state(),
+                random=random_states(),
+                best=self.best,
+            )
+        )
+        self._saved = (self.step, self.validated)
+        self._saved_at = time.monotonic()
+        self.reporter.begin()
+
+    def _resume(self) -> int | None:
+        snapshot = self.checkpoints.latest()
+        if snapshot is None:
+            return None
+        self.student.set_adapter_weights(snapshot.weights)
+        self._set_optimizer_state(snapshot.optimizer)
+        restore_random_states(snapshot.random)
+        self.step, self.validated, self.best = snapshot.step, snapshot.validated, snapshot.best
+        self._saved = (self.step, self.validated)
+        _log.info("going on from the checkpoint of step %d of %d", self.step, self.steps)
+        return snapshot.step
+
+    def _optimizer_state(self) -> dict[str, Tensor]:
+        return {
+            f"{name}/{quantity}": value.detach().to("cpu", copy=True)
+            for name, parameter in self.parameters.items()
+            for quantity, value in self.optimizer.state.get(parameter, {}).items()
+        }
+
+    def _set_optimizer_state(self, state: dict[str, Tensor]) -> None:
+        numbers = {name: number for number, name in enumerate(self.parameters)}
+        by_number: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            name, quantity = key.rsplit("/", 1)
+            by_number.setdefault(numbers[name], {})[quantity] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": by_number, "param_groups": groups})
