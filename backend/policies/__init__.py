@@ -1,0 +1,1 @@
+"""Policies: the written rules, in versions that never change."""

@@ -1,0 +1,1 @@
+"""Projects: one moderation problem each, with its policy, items, datasets and runs."""
