@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("id", types.Id, nullable=False),
         sa.Column("host", sa.String(length=200), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("started_at", types.UtcDateTime(), nullable=False),
         sa.Column("beat_at", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_worker_beats")),
     )
@@ -108,6 +109,7 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer(), nullable=True),
         sa.Column("pid_started", sa.Double(), nullable=True),
         sa.Column("heartbeat_at", types.UtcDateTime(), nullable=True),
+        sa.Column("interruptions", sa.Integer(), nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("created_by", sa.String(length=200), nullable=False),
         sa.Column("started_at", types.UtcDateTime(), nullable=True),

@@ -71,6 +71,8 @@ class Job(Base):
     # A process id is used again after a while; with its start time it names one process.
     pid_started: Mapped[float | None]
     heartbeat_at: Mapped[datetime | None]
+    # How often its process died since a person last started it.
+    interruptions: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[CreatedAt]
     created_by: Mapped[Person]
     started_at: Mapped[datetime | None]
@@ -108,6 +110,7 @@ class WorkerBeat(Base):
     id: Mapped[PrimaryKey]
     host: Mapped[Name]
     pid: Mapped[int]
+    started_at: Mapped[datetime]
     beat_at: Mapped[datetime]
 
 
