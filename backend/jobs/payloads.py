@@ -1,0 +1,34 @@
+"""What a job is told, by kind; checked when it is made and when it is carried out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Payload(BaseModel):
+    """A job's payload as it lies in its row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainPayload(Payload):
+    """A fine-tune; its run is the one that points at the job."""
+
+    set_ids: tuple[int, ...] = ()
+
+
+class ScorePayload(Payload):
+    """Models to score on sets: runs, and the base model where asked for."""
+
+    run_ids: tuple[int, ...] = ()
+    base: bool = False
+    set_ids: tuple[int, ...]
+
+
+class ExportPayload(Payload):
+    """What to write: a dataset version, or all decisions where there is none."""
+
+    version_id: int | None = None
+    format: Literal["jsonl", "csv", "parquet"] = "jsonl"
