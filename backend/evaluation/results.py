@@ -86,12 +86,13 @@ class Metrics:
         posts: posts judged.
         of: posts in the set; more than `posts` where a teacher did not answer them all.
         unreadable: posts left out because the answer could not be read.
-        categories: those that both the set and the model know; none in a yes/no set.
+        codes: the categories that could be judged; none in a yes/no set.
+        categories: all of the set, those that could not be judged with a note and no figures.
         macro: means over the categories that have posts.
         micro: from the pooled counts of all categories.
         any_violation: whether a post breaks any rule, as a category of its own.
         exact_match: share of posts with exactly the right categories (yes/no set: the right answer).
-        confusion: what stands (rows) by what the model said (columns); the categories in order,
+        confusion: what stands (rows) by what the model said (columns); `codes` in order,
             then "none". See `metrics.confusion` for posts with several categories.
         notes: sentences on what was left out.
     """
@@ -99,6 +100,7 @@ class Metrics:
     posts: int
     of: int
     unreadable: int
+    codes: tuple[str, ...]
     categories: tuple[CategoryMetrics, ...]
     macro: Averages
     micro: Averages

@@ -1,0 +1,176 @@
+"""How sure a figure is: bootstrap over posts, for one model or for two on the same posts.
+
+A resample is kept as weights, how often it drew each post, so that a figure of all resamples is
+a few matrix operations. Figures of a resample in which a category has no post are NaN and do not
+count. Intervals are percentile intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.evaluation.judged import Bools, Floats, Judged
+from backend.evaluation.results import Interval
+
+RESAMPLES = 2_000
+SEED = 20_240_301
+# Weights held at once: resamples × posts, 4 bytes each.
+_CHUNK = 4_000_000
+
+Weights = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Figures of each resample: (resamples, k) by category, (resamples,) over all.
+
+    AUPRC is NaN throughout for a model without probabilities.
+    """
+
+    f1: Floats
+    auprc: Floats
+    any_f1: Floats
+    any_auprc: Floats
+
+    @property
+    def macro_f1(self) -> Floats:
+        """(resamples,) the mean over the categories that have posts in a resample."""
+        return mean_of_known(self.f1)
+
+    @property
+    def macro_auprc(self) -> Floats:
+        """(resamples,) the mean over the categories that have posts in a resample."""
+        return mean_of_known(self.auprc)
+
+
+def bootstrap(models: Sequence[Judged], *, resamples: int = RESAMPLES, seed: int = SEED) -> list[Samples]:
+    """The figures of every model over the very same resamples of the posts.
+
+    Args:
+        models: judged on the same posts in the same order, over the same categories.
+
+    Returns:
+        Samples of each model; the difference of two is a paired bootstrap.
+    """
+    parts = [
+        [_sample(weights, model) for model in models] for weights in _weights(len(models[0]), resamples, seed)
+    ]
+    return [_join([part[index] for part in parts]) for index in range(len(models))]
+
+
+def interval(samples: Floats, level: float = 0.95) -> Interval | None:
+    """The percentile interval of what is known; None where nothing is."""
+    known = samples[np.isfinite(samples)]
+    if not known.size:
+        return None
+    tail = (1 - level) / 2 * 100
+    low, high = np.percentile(known, [tail, 100 - tail])
+    return Interval(float(low), float(high))
+
+
+def mean_of_known(values: Floats) -> Floats:
+    """(resamples, k) to (resamples,): the mean of what is no NaN; NaN where all is."""
+    known = np.isfinite(values)
+    return _ratio(np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1))
+
+
+def _weights(posts: int, resamples: int, seed: int) -> Iterator[Weights]:
+    """(n, b) how often each of b resamples drew each post, until `resamples` are drawn."""
+    random = np.random.default_rng(seed)
+    if not posts:
+        yield np.zeros((0, resamples), dtype=np.float32)
+        return
+    most = max(1, _CHUNK // posts)
+    for start in range(0, resamples, most):
+        size = min(most, resamples - start)
+        drawn = random.integers(0, posts, size=(size, posts))
+        drawn *= size
+        drawn += np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=posts * size)
+        yield counts.reshape(posts, size).astype(np.float32)
+
+
+def _sample(weights: Weights, model: Judged) -> Samples:
+    resamples = weights.shape[1]
+    unknown = np.full((resamples, len(model.codes)), np.nan)
+    return Samples(
+        f1=weighted_f1(weights, model.gold, model.named),
+        auprc=unknown if model.scores is None else weighted_auprc(weights, model.gold, model.scores),
+        any_f1=weighted_f1(weights, model.positive[:, None], model.flagged[:, None])[:, 0],
+        any_auprc=(
+            np.full(resamples, np.nan)
+            if model.any_scores is None
+            else weighted_auprc(weights, model.positive[:, None], model.any_scores[:, None])[:, 0]
+        ),
+    )
+
+
+def _join(parts: Sequence[Samples]) -> Samples:
+    return Samples(
+        f1=np.concatenate([part.f1 for part in parts]),
+        auprc=np.concatenate([part.auprc for part in parts]),
+        any_f1=np.concatenate([part.any_f1 for part in parts]),
+        any_auprc=np.concatenate([part.any_auprc for part in parts]),
+    )
+
+
+def weighted_f1(weights: Weights, gold: Bools, named: Bools) -> Floats:
+    """F1 of k categories in b resamples.
+
+    Args:
+        weights: (n, b).
+        gold, named: (n, k).
+
+    Returns:
+        (b, k); NaN where no post of a resample has the category.
+    """
+    hits, support, predicted = (
+        (weights.T @ matrix.astype(np.float32)).astype(float) for matrix in (gold & named, gold, named)
+    )
+    return np.where(support > 0, _ratio(2 * hits, support + predicted), np.nan)
+
+
+def weighted_auprc(weights: Weights, gold: Bools, scores: Floats) -> Floats:
+    """Average precision of k categories in b resamples, as scikit-learn's with these weights.
+
+    Args:
+        weights: (n, b).
+        gold, scores: (n, k).
+
+    Returns:
+        (b, k); NaN where no post of a resample has the category.
+    """
+    columns = [_auprc(weights, gold[:, column], scores[:, column]) for column in range(gold.shape[1])]
+    return np.stack(columns, axis=1) if columns else np.empty((weights.shape[1], 0))
+
+
+def _auprc(weights: Weights, gold: Bools, scores: Floats) -> Floats:
+    """(b,): the sum over scores of the recall gained there, times the precision from there up."""
+    if not gold.any():
+        return np.full(weights.shape[1], np.nan)
+    order = np.argsort(-scores, kind="stable")
+    ranked, ranked_gold = scores[order], gold[order]
+    # Posts with one score are named together: precision is taken at the last of each group.
+    # Groups without a positive gain no recall, so they are summed with the next that has one.
+    group = np.cumsum(np.concatenate([[True], ranked[1:] != ranked[:-1]])) - 1
+    ends = np.flatnonzero(np.concatenate([ranked[1:] != ranked[:-1], [True]]))
+    with_gold = ends[np.unique(group[ranked_gold])]
+    starts = np.concatenate([[0], with_gold[:-1] + 1])
+    drawn = np.add.reduceat(weights[order[: with_gold[-1] + 1]], starts, axis=0)
+    positives = np.flatnonzero(ranked_gold)
+    first_positives = np.searchsorted(positives, starts)
+    gained = np.add.reduceat(weights[order[positives]], first_positives, axis=0)
+    # Whole numbers below 2^24, which single precision holds exactly.
+    precision = _ratio(np.cumsum(gained, axis=0), np.cumsum(drawn, axis=0))
+    return _ratio((gained * np.nan_to_num(precision)).sum(axis=0), gained.sum(axis=0, dtype=float))
+
+
+def _ratio(above: NDArray[np.generic], below: NDArray[np.generic]) -> Floats:
+    """The quotient; NaN where below is 0."""
+    result = np.full(np.shape(below), np.nan)
+    np.divide(above, below, out=result, where=below != 0)
+    return result

@@ -1,0 +1,168 @@
+"""Two models on the same posts: differences, how sure they are, and what follows in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.evaluation.bootstrap import RESAMPLES, bootstrap, interval
+from backend.evaluation.judged import Bools, Floats, Judged
+from backend.evaluation.metrics import ANY_NAME, category_metrics, mean
+from backend.evaluation.results import ANY, CategoryComparison, CategoryMetrics, Difference
+
+_MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What a model (a) gains over another (b). See `results.Comparison` for the fields."""
+
+    categories: tuple[CategoryComparison, ...]
+    macro_f1: Difference
+    macro_auprc: Difference
+    any_f1: Difference
+    any_auprc: Difference
+    only_a_right: int
+    only_b_right: int
+    both_right: int
+    neither_right: int
+
+
+def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: int = RESAMPLES) -> Differences:
+    """Compare two models by a paired bootstrap.
+
+    Args:
+        a, b: on the same posts in the same order, over the same categories (`judged.shared`).
+        names: the categories' names by code.
+        resamples: of the bootstrap.
+    """
+    of_a, of_b = bootstrap([a, b], resamples=resamples)
+    metrics_a, metrics_b = _categories(a, names), _categories(b, names)
+    any_a, any_b = _any(a), _any(b)
+    right_a, right_b = a.right, b.right
+    return Differences(
+        categories=tuple(
+            CategoryComparison(
+                code,
+                names[code],
+                metrics_a[column].support,
+                f1=_difference(
+                    metrics_a[column].f1,
+                    metrics_b[column].f1,
+                    of_a.f1[:, column] - of_b.f1[:, column],
+                ),
+                auprc=_difference(
+                    metrics_a[column].auprc,
+                    metrics_b[column].auprc,
+                    of_a.auprc[:, column] - of_b.auprc[:, column],
+                ),
+            )
+            for column, code in enumerate(a.codes)
+        ),
+        macro_f1=_difference(
+            mean([one.f1 for one in metrics_a]),
+            mean([one.f1 for one in metrics_b]),
+            of_a.macro_f1 - of_b.macro_f1,
+        ),
+        macro_auprc=_difference(
+            mean([one.auprc for one in metrics_a]),
+            mean([one.auprc for one in metrics_b]),
+            of_a.macro_auprc - of_b.macro_auprc,
+        ),
+        any_f1=_difference(any_a.f1, any_b.f1, of_a.any_f1 - of_b.any_f1),
+        any_auprc=_difference(any_a.auprc, any_b.auprc, of_a.any_auprc - of_b.any_auprc),
+        only_a_right=_count(right_a & ~right_b),
+        only_b_right=_count(right_b & ~right_a),
+        both_right=_count(right_a & right_b),
+        neither_right=_count(~right_a & ~right_b),
+    )
+
+
+def _categories(judged: Judged, names: Mapping[str, str]) -> list[CategoryMetrics]:
+    return [
+        category_metrics(
+            code,
+            names[code],
+            judged.gold[:, column],
+            judged.named[:, column],
+            None if judged.scores is None else judged.scores[:, column],
+            None,
+        )
+        for column, code in enumerate(judged.codes)
+    ]
+
+
+def _any(judged: Judged) -> CategoryMetrics:
+    return category_metrics(ANY, ANY_NAME, judged.positive, judged.flagged, judged.any_scores, None)
+
+
+def _difference(a: float | None, b: float | None, samples: Floats) -> Difference:
+    if a is None or b is None:
+        return Difference(a, b, None, None, None)
+    span = interval(samples)
+    return Difference(a, b, a - b, span.low if span else None, span.high if span else None)
+
+
+def _count(posts: Bools) -> int:
+    return int(np.count_nonzero(posts))
+
+
+def sentence(a_name: str, b_name: str, found: Differences) -> str:
+    """What follows, for people: overall first, then where the interval excludes zero.
+
+    Args:
+        a_name, b_name: as they stand inside a sentence ("run 2", "the base model").
+    """
+    figure, overall = (
+        ("macro-F1", found.macro_f1) if found.categories else ("F1 on any violation", found.any_f1)
+    )
+    if overall.difference is None:
+        return "There is nothing to compare: no category that both know has posts that both were judged on."
+    in_numbers = f"{figure} {span_text(overall)}"
+    if overall.clear:
+        word = "better" if overall.difference > 0 else "worse"
+        start = f"{a_name} is {word} than {b_name} ({in_numbers})"
+    else:
+        start = f"no clear difference between {a_name} and {b_name} ({in_numbers})"
+    return f"{start[0].upper()}{start[1:]}{_by_category(found.categories)}."
+
+
+def _by_category(categories: Sequence[CategoryComparison]) -> str:
+    judged = [category for category in categories if category.f1.difference is not None]
+    clear = [category for category in judged if category.f1.clear]
+    if not judged:
+        return ""
+    if not clear:
+        return "; no clear difference in any one category"
+    parts = []
+    for word, up in (("better", True), ("worse", False)):
+        named = [one for one in clear if ((one.f1.difference or 0) > 0) is up]
+        if named:
+            parts.append(f"{word} on {_listed([f'{one.name} ({span_text(one.f1)})' for one in named])}")
+    rest = "; no clear difference elsewhere" if len(clear) < len(judged) else ""
+    return f": {', '.join(parts)}{rest}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def span_text(difference: Difference) -> str:
+    """A difference with its interval: "+.07, .03 to .12"."""
+    if difference.difference is None:
+        return "–"
+    text = share_text(difference.difference, signed=True)
+    if difference.low is None or difference.high is None:
+        return text
+    return f"{text}, {share_text(difference.low)} to {share_text(difference.high)}"
+
+
+def share_text(value: float | None, *, signed: bool = False) -> str:
+    """A figure between -1 and 1 in two places: ".71", "+.07", "1.00"; "–" where there is none."""
+    if value is None:
+        return "–"
+    digits = f"{abs(value):.2f}"
+    sign = ("" if float(digits) == 0 else _MINUS) if value < 0 else ("+" if signed else "")
+    return sign + (digits[1:] if digits.startswith("0.") else digits)

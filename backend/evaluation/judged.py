@@ -1,0 +1,109 @@
+"""What a model said of posts beside what is right, as arrays; n posts, k categories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.db.models.evaluation import Outcome
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A model on a set of posts.
+
+    Attributes:
+        row_ids: (n,) the posts' keys, rising.
+        codes: the k categories that are judged; none where the set knows yes and no only.
+        gold: (n, k) whether a post has a category.
+        named: (n, k) whether the model gives it.
+        positive: (n,) whether a post breaks any rule.
+        flagged: (n,) whether the model says so.
+        scores: (n, k) probabilities; None for a model without.
+        any_scores: (n,) probability of any violation; None for a model without.
+    """
+
+    row_ids: NDArray[np.int64]
+    codes: tuple[str, ...]
+    gold: Bools
+    named: Bools
+    positive: Bools
+    flagged: Bools
+    scores: Floats | None = None
+    any_scores: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.row_ids)
+
+    @property
+    def right(self) -> Bools:
+        """(n,) whether all of a post is right: its categories, or the yes or no."""
+        if not self.codes:
+            return ~(self.positive ^ self.flagged)
+        return ~_any(self.gold ^ self.named)
+
+    def take(self, rows: NDArray[Any]) -> Judged:
+        """Some of the posts, by mask or position."""
+        return replace(
+            self,
+            row_ids=self.row_ids[rows],
+            gold=self.gold[rows],
+            named=self.named[rows],
+            positive=self.positive[rows],
+            flagged=self.flagged[rows],
+            scores=None if self.scores is None else self.scores[rows],
+            any_scores=None if self.any_scores is None else self.any_scores[rows],
+        )
+
+    def over(self, codes: Sequence[str]) -> Judged:
+        """The same posts judged over these of the categories only."""
+        columns = [self.codes.index(code) for code in codes]
+        return replace(
+            self,
+            codes=tuple(codes),
+            gold=self.gold[:, columns],
+            named=self.named[:, columns],
+            scores=None if self.scores is None else self.scores[:, columns],
+        )
+
+    def outcomes(self) -> list[Outcome]:
+        """How what the model said of each post stands to what is right."""
+        if self.codes:
+            violations, said = _any(self.gold), _any(self.named)
+        else:
+            violations, said = self.positive, self.flagged
+        return [_outcome(*of_post) for of_post in zip(self.right, violations, said, strict=True)]
+
+
+def _any(categories: Bools) -> Bools:
+    return np.asarray(categories.any(axis=1))
+
+
+def _outcome(right: bool, violation: bool, said: bool) -> Outcome:
+    if right:
+        return Outcome.RIGHT
+    if violation and said:
+        return Outcome.OTHER_LABELS
+    return Outcome.MISSED if violation else Outcome.FALSE_ALARM
+
+
+def shared(a: Judged, b: Judged) -> tuple[Judged, Judged]:
+    """Both on the posts that both were judged on, over the categories that both know."""
+    codes = [code for code in a.codes if code in b.codes]
+    _, in_a, in_b = np.intersect1d(a.row_ids, b.row_ids, assume_unique=True, return_indices=True)
+    return a.take(in_a).over(codes), b.take(in_b).over(codes)
+
+
+def membership(labels: Sequence[Iterable[str]], codes: Sequence[str]) -> Bools:
+    """(n, k): whether each post's labels contain each code."""
+    sets = [set(these) for these in labels]
+    return np.array([[code in these for code in codes] for these in sets], dtype=bool).reshape(
+        len(sets), len(codes)
+    )

@@ -1,0 +1,215 @@
+"""How good a model is on a set of posts: scikit-learn's figures, None where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
+
+from backend.evaluation.bootstrap import RESAMPLES, Samples, bootstrap, interval
+from backend.evaluation.judged import Bools, Floats, Judged
+from backend.evaluation.results import ANY, Averages, CategoryMetrics, Curve, Metrics
+
+ANY_NAME = "Any violation"
+# More points than pixels help nobody.
+_CURVE_POINTS = 200
+
+
+def measure(
+    judged: Judged,
+    *,
+    names: Mapping[str, str],
+    thresholds: Mapping[str, float],
+    of: int,
+    unreadable: int = 0,
+    refused: Mapping[str, str] | None = None,
+    resamples: int = RESAMPLES,
+) -> Metrics:
+    """Everything that is stored of one evaluation.
+
+    Args:
+        judged: what the model said, over the categories that could be judged.
+        names: the categories' names by code.
+        thresholds: by code, and by ANY; empty for a model without probabilities.
+        of: posts in the set.
+        unreadable: posts left out because the answer could not be read.
+        refused: categories that could not be judged, by code, each with the reason.
+        resamples: of the bootstrap.
+    """
+    [samples] = bootstrap([judged], resamples=resamples)
+    judged_categories = [
+        _with_intervals(
+            category_metrics(
+                code,
+                names[code],
+                judged.gold[:, column],
+                judged.named[:, column],
+                None if judged.scores is None else judged.scores[:, column],
+                thresholds.get(code),
+            ),
+            samples.f1[:, column],
+            samples.auprc[:, column],
+        )
+        for column, code in enumerate(judged.codes)
+    ]
+    any_violation = category_metrics(
+        ANY, ANY_NAME, judged.positive, judged.flagged, judged.any_scores, thresholds.get(ANY)
+    )
+    categories = _in_order(judged_categories, names, refused or {})
+    return Metrics(
+        posts=len(judged),
+        of=of,
+        unreadable=unreadable,
+        codes=judged.codes,
+        categories=categories,
+        macro=_macro(judged_categories, samples),
+        micro=_micro(judged),
+        any_violation=_with_intervals(any_violation, samples.any_f1, samples.any_auprc),
+        exact_match=float(judged.right.mean()) if len(judged) else None,
+        confusion=confusion(judged.gold, judged.named) if judged.codes else (),
+        notes=_notes(categories, posts=len(judged), of=of, unreadable=unreadable),
+    )
+
+
+def category_metrics(
+    code: str, name: str, gold: Bools, named: Bools, scores: Floats | None, threshold: float | None
+) -> CategoryMetrics:
+    """One category, all arrays (n,). Without a post that has it there is nothing to judge."""
+    support, predicted = int(gold.sum()), int(named.sum())
+    counts = CategoryMetrics(
+        code, name, support, predicted, hits=int((gold & named).sum()), threshold=threshold
+    )
+    if not support:
+        return replace(counts, note="No post of the set has it.")
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        gold, named, average="binary", zero_division=np.nan
+    )
+    auprc, note = _auprc(gold, scores)
+    return replace(
+        counts,
+        precision=float(precision) if predicted else None,
+        recall=float(recall),
+        f1=float(f1),
+        auprc=auprc,
+        note=note,
+    )
+
+
+def _auprc(gold: Bools, scores: Floats | None) -> tuple[float | None, str | None]:
+    if scores is None:
+        return None, None
+    if gold.all():
+        return None, "Every post of the set has it: AUPRC would be 1 for any model."
+    note = "All scores are equal: AUPRC is the share of posts that have it." if np.ptp(scores) == 0 else None
+    return float(average_precision_score(gold, scores)), note
+
+
+def _with_intervals(category: CategoryMetrics, f1: Floats, auprc: Floats) -> CategoryMetrics:
+    return replace(
+        category,
+        f1_interval=None if category.f1 is None else interval(f1),
+        auprc_interval=None if category.auprc is None else interval(auprc),
+    )
+
+
+def _in_order(
+    judged: Sequence[CategoryMetrics], names: Mapping[str, str], refused: Mapping[str, str]
+) -> tuple[CategoryMetrics, ...]:
+    """All categories in the order of `names`, the refused ones without figures."""
+    known = {category.code: category for category in judged}
+    known |= {code: CategoryMetrics(code, names[code], 0, 0, 0, note=why) for code, why in refused.items()}
+    return tuple(known[code] for code in names if code in known)
+
+
+def _macro(categories: Sequence[CategoryMetrics], samples: Samples) -> Averages:
+    """Means over the categories that have posts. One that was never named has no precision."""
+    judged = [category for category in categories if category.support]
+    f1, auprc = mean([category.f1 for category in judged]), mean([category.auprc for category in judged])
+    return Averages(
+        precision=mean([category.precision for category in judged]),
+        recall=mean([category.recall for category in judged]),
+        f1=f1,
+        auprc=auprc,
+        f1_interval=None if f1 is None else interval(samples.macro_f1),
+        auprc_interval=None if auprc is None else interval(samples.macro_auprc),
+    )
+
+
+def _micro(judged: Judged) -> Averages:
+    pooled = category_metrics("", "", judged.gold.ravel(), judged.named.ravel(), None, None)
+    return Averages(pooled.precision, pooled.recall, pooled.f1)
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of what is there; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def confusion(gold: Bools, named: Bools) -> tuple[tuple[int, ...], ...]:
+    """What stands (rows) by what the model said (columns); the categories, then "none".
+
+    A post with at most one category on both sides counts once, as in any confusion table. With
+    several, each category on both sides counts on the diagonal; each that was missed counts
+    beside each that was named in excess; where there is none of the other, beside "none". So
+    "none" means "nothing in its place".
+
+    Args:
+        gold, named: (n, k).
+
+    Returns:
+        (k + 1, k + 1) counts.
+    """
+    missed, extra, hits = gold & ~named, named & ~gold, gold & named
+    only_missed = missed & ~extra.any(axis=1, keepdims=True)
+    only_extra = extra & ~missed.any(axis=1, keepdims=True)
+    size = gold.shape[1] + 1
+    table = np.zeros((size, size), dtype=int)
+    table[:-1, :-1] = missed.T.astype(int) @ extra.astype(int) + np.diag(hits.sum(axis=0))
+    table[:-1, -1] = only_missed.sum(axis=0)
+    table[-1, :-1] = only_extra.sum(axis=0)
+    table[-1, -1] = int((~gold.any(axis=1) & ~named.any(axis=1)).sum())
+    return tuple(tuple(int(count) for count in row) for row in table)
+
+
+def curves(judged: Judged, names: Mapping[str, str]) -> tuple[Curve, ...]:
+    """Precision-recall curves of every category that has one, and of any violation."""
+    found = []
+    if judged.scores is not None:
+        found += [
+            _curve(code, names[code], judged.gold[:, column], judged.scores[:, column])
+            for column, code in enumerate(judged.codes)
+        ]
+    if judged.any_scores is not None:
+        found.append(_curve(ANY, ANY_NAME, judged.positive, judged.any_scores))
+    return tuple(curve for curve in found if curve is not None)
+
+
+def _curve(code: str, name: str, gold: Bools, scores: Floats) -> Curve | None:
+    if gold.all() or not gold.any():
+        return None
+    precision, recall, thresholds = precision_recall_curve(gold, scores, drop_intermediate=True)
+    # The last point stands for naming nothing: no post, no threshold.
+    recall, precision = recall[:-1][::-1], precision[:-1][::-1]
+    kept = np.unique(np.linspace(0, len(recall) - 1, min(len(recall), _CURVE_POINTS)).round().astype(int))
+
+    def thin(values: NDArray[np.float64]) -> tuple[float, ...]:
+        return tuple(float(value) for value in values[kept])
+
+    return Curve(code, name, thin(recall), thin(precision), thin(thresholds[::-1]))
+
+
+def _notes(categories: Sequence[CategoryMetrics], *, posts: int, of: int, unreadable: int) -> tuple[str, ...]:
+    notes = []
+    if posts < of:
+        unread = f", {unreadable:,} of them because the answer could not be read" if unreadable else ""
+        notes.append(f"Judged on {posts:,} of {of:,} posts; {of - posts:,} are left out{unread}.")
+    if posts:
+        absent = [category.name for category in categories if category.f1 is None]
+        if absent:
+            notes.append(f"Not in the macro averages, because they could not be judged: {', '.join(absent)}.")
+    return tuple(notes)
