@@ -277,6 +277,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "text_hash", name=op.f("uq_items_project_id_text_hash")),
     )
     op.create_index("ix_items_project_agreement", "items", ["project_id", "agreement", "id"], unique=False)
+    op.create_index("ix_items_project_source", "items", ["project_id", "source", "id"], unique=False)
     op.create_index("ix_items_project_split", "items", ["project_id", "split", "id"], unique=False)
     op.create_index("ix_items_project_verdict", "items", ["project_id", "verdict", "id"], unique=False)
     op.create_index("ix_items_queue", "items", ["project_id", "queue", "queue_rank", "id"], unique=False)
@@ -297,8 +298,10 @@ def upgrade() -> None:
         sa.Column("recheck", sa.Boolean(), nullable=False),
         sa.Column("wanted", sa.Integer(), nullable=False),
         sa.Column("job_id", types.Id, nullable=True),
+        sa.Column("failed", types.Json, nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("created_by", sa.String(length=200), nullable=False),
+        sa.Column("finished_at", types.UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_teacher_runs_job_id")),
         sa.ForeignKeyConstraint(
             ["policy_version_id"], ["policy_versions.id"], name=op.f("fk_teacher_runs_policy_version_id")
@@ -520,6 +523,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_judgements")),
     )
     op.create_index("ix_judgements_item", "judgements", ["item_id", "id"], unique=False)
+    op.create_index(
+        "ix_judgements_person",
+        "judgements",
+        ["person", "id"],
+        unique=False,
+        sqlite_where=sa.text("verdict IS NOT NULL"),
+        postgresql_where=sa.text("verdict IS NOT NULL"),
+    )
 
     op.create_table(
         "predictions",

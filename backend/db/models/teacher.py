@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import Index, String, UniqueConstraint
@@ -18,7 +19,7 @@ from backend.db.models.base import (
     choice,
     reference,
 )
-from backend.db.types import Id, StringTuple
+from backend.db.types import Id, Json, StringTuple
 
 
 class TeacherOrigin(StrEnum):
@@ -44,8 +45,12 @@ class TeacherRun(Base):
     # How many items it was to ask; the rest is counted from its answers.
     wanted: Mapped[int] = mapped_column(default=0)
     job_id: Mapped[int | None] = mapped_column(Id, reference("jobs.id"))
+    # Posts that got no answer, by kind of failure; they are asked the next time.
+    failed: Mapped[dict[str, int]] = mapped_column(Json, default=dict)
     created_at: Mapped[CreatedAt]
     created_by: Mapped[Person]
+    # Null while it is being asked; an imported run is over when it is stored.
+    finished_at: Mapped[datetime | None]
 
 
 class TeacherAnswer(Base):

@@ -1,0 +1,1 @@
+"""Asking a teacher, and reading what it says."""
