@@ -124,6 +124,7 @@ class Item(Base):
         Index("ix_items_project_split", "project_id", "split", "id"),
         Index("ix_items_project_agreement", "project_id", "agreement", "id"),
         Index("ix_items_project_verdict", "project_id", "verdict", "id"),
+        Index("ix_items_project_source", "project_id", "source", "id"),
         Index("ix_items_queue", "project_id", "queue", "queue_rank", "id"),
     )
 

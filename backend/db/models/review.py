@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, String
+from sqlalchemy import Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.models.base import (
@@ -48,7 +48,17 @@ class Judgement(Base):
     """
 
     __tablename__ = "judgements"
-    __table_args__ = (Index("ix_judgements_item", "item_id", "id"),)
+    __table_args__ = (
+        Index("ix_judgements_item", "item_id", "id"),
+        # Finds a person's last judgement, for undo. Imported labels have no verdict and stay out.
+        Index(
+            "ix_judgements_person",
+            "person",
+            "id",
+            sqlite_where=text("verdict IS NOT NULL"),
+            postgresql_where=text("verdict IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[PrimaryKey]
     item_id: Mapped[int] = mapped_column(Id, reference("items.id", cascade=True))

@@ -1,0 +1,1 @@
+"""What is taught: browsing items, handlings, frozen dataset versions, exports."""

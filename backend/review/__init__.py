@@ -1,0 +1,1 @@
+"""Judging posts one after another: queues, leases, verdicts, undo."""
