@@ -1,0 +1,107 @@
+"""Writing the trainer's folder and reading what it leaves there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backend.errors import OverruleError
+
+JOB = "job.json"
+VALIDATION = "validation"
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("labels", pa.list_(pa.string())),
+        ("analysis", pa.string()),
+        ("harmful", pa.list_(pa.string())),
+    ]
+)
+# More would be cut from the middle by nobody: rows that were refused are counted, not all listed.
+_REFUSED_KEPT = 50
+
+
+def set_name(set_id: int) -> str:
+    """A set's name in the job's folder; the name that people gave it may be no file's name."""
+    return f"set-{set_id}"
+
+
+def write_rows(path: Path, frames: Iterable[pd.DataFrame]) -> int:
+    """Write training rows chunk by chunk, whole or not at all.
+
+    Args:
+        path: the parquet file.
+        frames: columns id, text, labels, analysis, harmful.
+
+    Returns:
+        How many rows were written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    rows = 0
+    try:
+        with pq.ParquetWriter(aside, _SCHEMA) as writer:
+            for frame in frames:
+                writer.write_table(_table(frame))
+                rows += len(frame)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return rows
+
+
+def _table(frame: pd.DataFrame) -> pa.Table:
+    return pa.table(
+        {
+            "id": [str(value) for value in frame["id"]],
+            "text": list(frame["text"]),
+            "labels": [list(value) for value in frame["labels"]],
+            "analysis": [value if isinstance(value, str) else None for value in frame["analysis"]],
+            "harmful": [list(value) for value in frame["harmful"]],
+        },
+        schema=_SCHEMA,
+    )
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """What the trainer said of how it ended; None where it said nothing."""
+    try:
+        result: dict[str, Any] = json.loads((folder / "result.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return result
+
+
+def kept_result(folder: Path) -> dict[str, Any]:
+    """What of the trainer's result is kept with the run: all but the long lists, and its own figures.
+
+    Raises:
+        OverruleError: there is no result of a job that was done.
+    """
+    result = read_result(folder)
+    if result is None or result.get("status") != "done":
+        raise OverruleError(f"The trainer left no finished result in {folder}.", "Resume the job.")
+    for rows in result.get("rows", {}).values():
+        rows["refused"] = rows.get("refused", [])[:_REFUSED_KEPT]
+    result["metrics"] = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return result
+
+
+def read_predictions(folder: Path, name: str, *, base: bool = False) -> pd.DataFrame:
+    """The probabilities of one set: id, p_<code>…, valid_mass."""
+    place = folder / "predictions" / "base" if base else folder / "predictions"
+    return pd.read_parquet(place / f"{name}.parquet")
+
+
+def has_predictions(folder: Path, name: str, *, base: bool = False) -> bool:
+    """Whether a set was scored."""
+    place = folder / "predictions" / "base" if base else folder / "predictions"
+    return (place / f"{name}.parquet").is_file()

@@ -1,0 +1,305 @@
+"""What can be done with fine-tunes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from sqlalchemy.orm import Session
+
+from backend import events
+from backend.base_models import checked_name
+from backend.curation.service import CurationService
+from backend.db.models import DatasetVersion, Project, Run
+from backend.db.models.content import Split
+from backend.db.models.curation import Handling
+from backend.db.models.evaluation import ModelKind, SetOrigin
+from backend.db.models.jobs import JobKind
+from backend.errors import ConflictError, InvalidInputError, NotFoundError
+from backend.evaluation.results import ModelRow
+from backend.evaluation.service import EvaluationService
+from backend.jobs.payloads import TrainPayload
+from backend.jobs.service import JobService
+from backend.policies.service import PolicyService
+from backend.runs import folder as job_folder
+from backend.runs.choices import configure, preset_name
+from backend.runs.estimate import SAMPLE, estimate
+from backend.runs.repository import RunRepository
+from backend.runs.views import Estimate, RunSummary
+from backend.settings import Settings, get_settings
+from training.job import Config
+from training.job import Job as TrainerJob
+
+FIRST_PRESET = "standard"
+"""What a retraining takes while the base model is champion."""
+
+_NAME = re.compile(r"\s*(?:run\s*)?#?(\d+)\s*", re.IGNORECASE)
+
+
+class RunService:
+    """Fine-tunes as pages, commands and the worker see them."""
+
+    def __init__(self, session: Session, settings: Settings | None = None) -> None:
+        self._session = session
+        self._runs = RunRepository(session)
+        self._settings = settings or get_settings()
+
+    def estimate(self, version_id: int, config: Config, base_model: str | None = None) -> Estimate:
+        """What a fine-tune of this version would take; reads a sample of its rows."""
+        version = self._version(version_id)
+        name = checked_name(base_model or self._settings.base_model)
+        policies = PolicyService(self._session)
+        return estimate(
+            version.counts,
+            self._sample(version_id),
+            policies.training_policy(policies.get(version.policy_version_id)),
+            config,
+            name,
+            self._settings,
+            self._runs.newest_result(name),
+        )
+
+    def start(
+        self,
+        project_id: int,
+        *,
+        version_id: int,
+        preset: str = "quick",
+        config: Config | None = None,
+        base_model: str | None = None,
+        seed: int | None = None,
+        set_ids: Sequence[int] = (),
+        person: str,
+    ) -> Run:
+        """Make a run and the job that carries it out.
+
+        Args:
+            project_id: the project.
+            version_id: the dataset version that is learned.
+            preset: a name of `training.job.PRESETS`.
+            config: all settings, where they differ from the preset's.
+            base_model: a folder, a hub id or "default"; the settings' where not given.
+            seed: the settings' own where not given.
+            set_ids: evaluation sets to score beside the test split, which always is.
+            person: who starts it.
+
+        Raises:
+            InvalidInputError: nothing to learn, an unknown preset, or no such folder of a base model.
+        """
+        version = self._version(version_id)
+        if version.project_id != project_id:
+            raise InvalidInputError(f"Dataset version {version.number} belongs to another project.")
+        _require_rows(version)
+        chosen = config or configure(preset)
+        if seed is not None:
+            chosen = chosen.model_copy(update={"seed": seed})
+        name = checked_name(base_model or self._settings.base_model)
+        sets = self._sets(project_id, set_ids, person)
+        job = JobService(self._session, self._settings).create(
+            project_id,
+            JobKind.TRAIN,
+            title=f"Fine-tune on dataset version {version.number}",
+            payload=TrainPayload(set_ids=sets),
+            person=person,
+        )
+        run = self._runs.add(
+            Run(
+                project_id=project_id,
+                dataset_version_id=version.id,
+                policy_version_id=version.policy_version_id,
+                job_id=job.id,
+                base_model=name,
+                preset=preset_name(preset, chosen),
+                config=chosen.model_dump(mode="json"),
+                seed=chosen.seed,
+                created_by=person,
+            )
+        )
+        job.title = f"Run {run.number}: dataset version {version.number}, {run.preset}"
+        events.record(
+            self._session, project_id, person, f"Run {run.number} on dataset version {version.number} started"
+        )
+        self._session.flush()
+        return run
+
+    def retrain(self, project_id: int, *, person: str) -> Run:
+        """Learn people's newest decisions with the champion's settings, judged on the same sets."""
+        project = self._project(project_id)
+        built = CurationService(self._session).build(project_id, Handling.REVIEW, person=person)
+        champion = self._runs.get(project.champion_run_id) if project.champion_run_id else None
+        names = self._runs.set_names_of(project_id, project.champion_run_id)
+        sets = [
+            found.id for found in EvaluationService(self._session).sets(project_id) if found.name in names
+        ]
+        return self.start(
+            project_id,
+            version_id=built.version.id,
+            preset=champion.preset if champion else FIRST_PRESET,
+            config=Config.model_validate(champion.config) if champion else None,
+            base_model=champion.base_model if champion else None,
+            set_ids=sets,
+            person=person,
+        )
+
+    def new_decisions(self, project_id: int) -> int:
+        """Decisions that no run's dataset knew yet; all of them before the first run."""
+        return self._runs.decisions_after(project_id, self._runs.last_judgement_learned(project_id))
+
+    def list(self, project_id: int) -> Sequence[RunSummary]:
+        """A project's runs with their figures on the newest test split, the newest run first."""
+        champion = self._project(project_id).champion_run_id
+        headlines = self._headlines(project_id)
+        return [
+            RunSummary(run, job, version.number, version.handling, run.id == champion, headlines.get(run.id))
+            for run, job, version in self._runs.list(project_id)
+        ]
+
+    def get(self, project_id: int, number_or_name: int | str) -> Run:
+        """One run by its number, "2" or "run 2".
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        match = _NAME.fullmatch(str(number_or_name))
+        run = self._runs.by_number(project_id, int(match[1])) if match else None
+        if run is None:
+            raise NotFoundError(
+                f"There is no run {number_or_name!r}.", "overrule runs list shows the runs there are."
+            )
+        return run
+
+    def of_job(self, job_id: int) -> Run:
+        """The run that a job carries out.
+
+        Raises:
+            NotFoundError: the job is no fine-tune.
+        """
+        run = self._runs.of_job(job_id)
+        if run is None:
+            raise NotFoundError(f"Job {job_id} is no fine-tune.")
+        return run
+
+    def adapter(self, run: Run) -> Path:
+        """Where a run's adapter lies."""
+        job = JobService(self._session, self._settings).get(run.job_id)
+        return Path(job.folder or "") / "adapter"
+
+    def promote(self, project_id: int, run_id: int | None, *, person: str) -> None:
+        """Make a finished run, or the base model where None, the model in use.
+
+        Raises:
+            ConflictError: the run is not finished, or is of another project.
+        """
+        project = self._project(project_id)
+        name = "the base model"
+        if run_id is not None:
+            run = self._runs.get(run_id)
+            if run is None or run.project_id != project_id:
+                raise NotFoundError(f"There is no run with the id {run_id} in {project.name}.")
+            if run.prompt_hash is None:
+                raise ConflictError(
+                    f"Run {run.number} has not finished.",
+                    "Only a run that left an adapter can become champion.",
+                )
+            name = f"run {run.number}"
+        if project.champion_run_id == run_id:
+            return
+        project.champion_run_id = run_id
+        events.record(self._session, project_id, person, f"{name[0].upper()}{name[1:]} became champion")
+        self._session.flush()
+
+    def prepare(self, run: Run, folder: Path) -> None:
+        """Write the trainer's folder. `job.json` comes last: a folder that has it is complete."""
+        evaluation = EvaluationService(self._session)
+        set_ids = self._payload(run).set_ids
+        for split, name in ((Split.TRAIN, "train"), (Split.VALIDATION, job_folder.VALIDATION)):
+            job_folder.write_rows(folder / f"{name}.parquet", self._frames(run.dataset_version_id, split))
+        for set_id in set_ids:
+            path = folder / "sets" / f"{job_folder.set_name(set_id)}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            evaluation.write_set(set_id, path)
+        policies = PolicyService(self._session)
+        TrainerJob(
+            kind="train",
+            base_model=run.base_model,
+            policy=policies.training_policy(policies.get(run.policy_version_id)),
+            config=Config.model_validate(run.config),
+            sets=tuple(job_folder.set_name(set_id) for set_id in set_ids),
+            score_base=any(not self._base_is_scored(run, set_id) for set_id in set_ids),
+        ).write(folder)
+
+    def collect(self, run: Run, folder: Path) -> None:
+        """Read what the trainer left into the run and its evaluations."""
+        result = job_folder.kept_result(folder)
+        run.result = result
+        run.prompt_hash = result["hashes"]["prompt"]
+        for set_id in self._payload(run).set_ids:
+            self._ingest(run, folder, set_id, base=False)
+            scored = job_folder.has_predictions(folder, job_folder.set_name(set_id), base=True)
+            if scored and not self._base_is_scored(run, set_id):
+                self._ingest(run, folder, set_id, base=True)
+            EvaluationService(self._session).evaluate_teacher(set_id, run.created_by)
+        events.record(self._session, run.project_id, run.created_by, f"Run {run.number} finished")
+        self._session.flush()
+
+    def _ingest(self, run: Run, folder: Path, set_id: int, *, base: bool) -> None:
+        EvaluationService(self._session).ingest(
+            set_id,
+            model_kind=ModelKind.BASE if base else ModelKind.RUN,
+            model=run.base_model,
+            run_id=None if base else run.id,
+            policy_version_id=run.policy_version_id,
+            prompt_hash=run.prompt_hash,
+            validation=job_folder.read_predictions(folder, job_folder.VALIDATION, base=base),
+            predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id), base=base),
+            job_id=run.job_id,
+            person=run.created_by,
+        )
+
+    def _base_is_scored(self, run: Run, set_id: int) -> bool:
+        return self._runs.has_base_evaluation(set_id, run.base_model, run.policy_version_id)
+
+    def _sets(self, project_id: int, set_ids: Sequence[int], person: str) -> tuple[int, ...]:
+        test = EvaluationService(self._session).freeze_test_split(project_id, person)
+        return tuple(dict.fromkeys((test.id, *set_ids)))
+
+    def _headlines(self, project_id: int) -> dict[int, ModelRow]:
+        evaluation = EvaluationService(self._session)
+        tests = [found for found in evaluation.sets(project_id) if found.origin is SetOrigin.TEST_SPLIT]
+        rows = evaluation.table(project_id, tests[0].id) if tests else []
+        return {row.run_id: row for row in rows if row.run_id is not None}
+
+    def _frames(self, version_id: int, split: Split) -> Iterable[pd.DataFrame]:
+        return CurationService(self._session).training_frame(version_id, split)
+
+    def _payload(self, run: Run) -> TrainPayload:
+        job = JobService(self._session, self._settings).get(run.job_id)
+        return TrainPayload.model_validate(job.payload)
+
+    def _sample(self, version_id: int) -> pd.DataFrame:
+        for frame in self._frames(version_id, Split.TRAIN):
+            return frame if len(frame) <= SAMPLE else frame.sample(SAMPLE, random_state=0)
+        return pd.DataFrame(columns=["id", "text", "labels", "analysis", "harmful"])
+
+    def _version(self, version_id: int) -> DatasetVersion:
+        version = self._runs.version(version_id)
+        if version is None:
+            raise NotFoundError(f"There is no dataset version with the id {version_id}.")
+        return version
+
+    def _project(self, project_id: int) -> Project:
+        project = self._runs.project(project_id)
+        if project is None:
+            raise NotFoundError(f"There is no project with the id {project_id}.")
+        return project
+
+
+def _require_rows(version: DatasetVersion) -> None:
+    rows = version.counts.get("rows", {})
+    if not rows.get("train"):
+        raise InvalidInputError(
+            f"Dataset version {version.number} has no training rows.",
+            "Import or review posts of the training split, then build a new version.",
+        )
