@@ -139,7 +139,7 @@ class PolicyRepository:
             self._session.execute(update(Item).where(Item.id.in_(chunk)).values(sent_back=True))
 
 
-def _versions(project_id: int) -> Select[tuple[PolicyVersion]]:
+def _versions(project_id: int) -> Select[PolicyVersion]:
     return (
         select(PolicyVersion)
         .where(PolicyVersion.project_id == project_id)
