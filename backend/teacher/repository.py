@@ -55,6 +55,14 @@ class TeacherRepository:
         query = select(func.count()).select_from(Item)
         return self._session.scalar(query.where(_stands(project_id, (agreement,)))) or 0
 
+    def count_posts(self, project_id: int, agreements: Sequence[Agreement], *, run_id: int) -> int:
+        """How many posts to ask about, without those that this run asked already."""
+        query = select(func.count()).select_from(Item)
+        return (
+            self._session.scalar(query.where(_stands(project_id, agreements), ~_answered_in(run_id, Item.id)))
+            or 0
+        )
+
     def mean_length(self, project_id: int, agreements: Sequence[Agreement]) -> float:
         """Characters of a post to ask about, from the first ones."""
         sample = (

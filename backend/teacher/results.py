@@ -93,10 +93,11 @@ class TeachResult:
         recheck_failed: rechecks that got no answer, by kind of failure.
         prompt_tokens: tokens sent, as the server counted them.
         answer_tokens: tokens received, as the server counted them.
+        said: the last thing that was said of each kind of failure.
         stopped: whether it was stopped on request.
     """
 
-    run_id: int | None = None
+    run_id: int
     wanted: int = 0
     answered: int = 0
     invalid: int = 0
@@ -107,6 +108,7 @@ class TeachResult:
     recheck_failed: Mapping[str, int] = field(default_factory=dict)
     prompt_tokens: int = 0
     answer_tokens: int = 0
+    said: Mapping[str, str] = field(default_factory=dict)
     stopped: bool = False
 
 
