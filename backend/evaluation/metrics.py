@@ -27,6 +27,7 @@ def measure(
     of: int,
     unreadable: int = 0,
     refused: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
     resamples: int = RESAMPLES,
 ) -> Metrics:
     """Everything that is stored of one evaluation.
@@ -38,6 +39,7 @@ def measure(
         of: posts in the set.
         unreadable: posts left out because the answer could not be read.
         refused: categories that could not be judged, by code, each with the reason.
+        notes: sentences to keep with the figures.
         resamples: of the bootstrap.
     """
     [samples] = bootstrap([judged], resamples=resamples)
@@ -71,7 +73,7 @@ def measure(
         any_violation=_with_intervals(any_violation, samples.any_f1, samples.any_auprc),
         exact_match=float(judged.right.mean()) if len(judged) else None,
         confusion=confusion(judged.gold, judged.named) if judged.codes else (),
-        notes=_notes(categories, posts=len(judged), of=of, unreadable=unreadable),
+        notes=(*notes, *_notes(categories, posts=len(judged), of=of, unreadable=unreadable)),
     )
 
 

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from sqlalchemy.orm import Session
 
 from backend.db.models import Evaluation, EvaluationSet, Job
-from backend.db.models.evaluation import ModelKind
-from backend.evaluation.results import Comparison, ModelRow, PostKind, PostPage, Report
+from backend.db.models.content import Split
+from backend.db.models.evaluation import ModelKind, Outcome
+from backend.db.models.jobs import JobKind
+from backend.errors import InvalidInputError, NotFoundError
+from backend.evaluation import naming
+from backend.evaluation.comparison import differences, sentence
+from backend.evaluation.frames import choose_thresholds, read_scores
+from backend.evaluation.judged import Judged, shared
+from backend.evaluation.metrics import curves, measure
+from backend.evaluation.repository import EvaluationRepository
+from backend.evaluation.results import (
+    Comparison,
+    Metrics,
+    ModelRow,
+    PostKind,
+    PostPage,
+    PostRow,
+    Report,
+)
+from backend.evaluation.said import Said, from_labels, from_scores
+from backend.evaluation.sets import freeze_test_split, write_texts
+from backend.evaluation.stored import (
+    model_row,
+    prediction_rows,
+    read_judged,
+    read_metrics,
+    write_metrics,
+    yes_no,
+)
+from backend.jobs.payloads import ScorePayload
+from backend.jobs.service import JobService
+
+_OUTCOMES = {
+    PostKind.ALL: (),
+    PostKind.WRONG: (Outcome.FALSE_ALARM, Outcome.MISSED, Outcome.OTHER_LABELS),
+    PostKind.FALSE_ALARM: (Outcome.FALSE_ALARM,),
+    PostKind.MISSED: (Outcome.MISSED,),
+    PostKind.OTHER_LABELS: (Outcome.OTHER_LABELS,),
+    PostKind.RIGHT: (Outcome.RIGHT,),
+}
 
 
 class EvaluationService:
@@ -18,32 +57,63 @@ class EvaluationService:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._evaluations = EvaluationRepository(session)
+
+    # Sets
 
     def sets(self, project_id: int) -> list[EvaluationSet]:
         """The newest version of each set, the test split first, then by name."""
-        raise NotImplementedError
+        return self._evaluations.sets(project_id)
 
-    def get_set(self, project_id: int, name: str) -> EvaluationSet:
-        """The newest version of a set by its name or its id."""
-        raise NotImplementedError
+    def get_set(self, project_id: int, name_or_id: str) -> EvaluationSet:
+        """The newest version of a set by its name or, where none has that name, by its id.
+
+        Raises:
+            NotFoundError: there is none; the hint names those that there are.
+        """
+        sets = self.sets(project_id)
+        for wanted in (
+            [one for one in sets if one.name == name_or_id],
+            [one for one in sets if str(one.id) == name_or_id],
+        ):
+            if wanted:
+                return wanted[0]
+        known = (
+            ", ".join(one.name for one in sets) or "none yet; the test split is made when it is first used"
+        )
+        raise NotFoundError(f"There is no evaluation set {name_or_id!r}.", f"Sets: {known}.")
 
     def freeze_test_split(self, project_id: int, person: str) -> EvaluationSet:
-        """The test split as a frozen set; a new version only where posts, labels or codes changed."""
-        raise NotImplementedError
+        """The test split as a frozen set.
+
+        A new version is made only where its posts, their labels or the policy's codes changed
+        since the newest. Items without a decision, and those that people could not tell or
+        discarded, are left out, and so are labels that the policy no longer has with their items:
+        these wait to be judged again.
+
+        Raises:
+            InvalidInputError: no test item has a decision.
+        """
+        return freeze_test_split(self._evaluations, project_id, person)
 
     def write_set(self, set_id: int, path: Path) -> int:
         """Write a set for the trainer (parquet: id, text) and return its number of posts."""
-        raise NotImplementedError
+        return write_texts(self._evaluations.set_texts(self._set(set_id).id), path)
 
     def write_validation(self, project_id: int, path: Path) -> int:
-        """Write the validation posts that have a decision (parquet: id, text)."""
-        raise NotImplementedError
+        """Write the validation posts that have a decision (parquet: id, text); return their number.
+
+        Thresholds are chosen on these, for a model that brings no validation posts of its own.
+        """
+        return write_texts(self._evaluations.validation_texts(project_id), path)
+
+    # Evaluations
 
     def is_evaluated(
         self, set_id: int, kind: ModelKind, *, model: str | None = None, run_id: int | None = None
     ) -> bool:
         """Whether a model has an evaluation on this version of a set."""
-        raise NotImplementedError
+        return self._evaluations.newest(set_id, kind, model=model, run_id=run_id) is not None
 
     def ingest(
         self,
@@ -59,34 +129,188 @@ class EvaluationService:
         job_id: int | None = None,
         person: str,
     ) -> Evaluation:
-        """Store what a model said of a set (frames: id, p_<code>…, p_any where given)."""
-        raise NotImplementedError
+        """Judge what a model said of a set, and store it.
+
+        Args:
+            model: the base model's name.
+            policy_version_id: the one that the model was scored under.
+            validation: the trainer's frame (id, p_<code>…, p_any where given), ids being items';
+                thresholds are chosen on what stands for these items.
+            predictions: the same for the set, ids being its rows'.
+
+        Raises:
+            InvalidInputError: the frames do not fit the policy or the set.
+        """
+        evaluation_set = self._set(set_id)
+        rows = self._evaluations.rows(set_id)
+        codes = list(self._evaluations.names(policy_version_id))
+        scores = read_scores(predictions, codes).of(rows.ids)
+        thresholds = choose_thresholds(
+            read_scores(validation, codes), self._validation_decisions(evaluation_set.project_id)
+        )
+        names = self._evaluations.names(evaluation_set.policy_version_id)
+        said = from_scores(rows, list(names), yes_no(evaluation_set), scores, thresholds)
+        evaluation = Evaluation(
+            project_id=evaluation_set.project_id,
+            set_id=set_id,
+            model_kind=model_kind,
+            model=model,
+            run_id=run_id,
+            policy_version_id=policy_version_id,
+            prompt_hash=prompt_hash,
+            thresholds=thresholds,
+            job_id=job_id,
+            created_by=person,
+        )
+        return self._store(evaluation, said, names, of=len(rows.ids))
 
     def evaluate_teacher(self, set_id: int, person: str) -> Evaluation | None:
-        """Judge the teacher's stored first answers on a set; None where it answered none of it."""
-        raise NotImplementedError
+        """Judge the teacher's stored first answers on the posts of a set that it answered.
+
+        The teacher has labels only, hence no AUPRC and no thresholds. Posts that it was not asked
+        or whose answer cannot be read are left out and counted. Nothing is stored again while
+        its answers are the same. None where it answered none of the posts.
+        """
+        evaluation_set = self._set(set_id)
+        rows = self._evaluations.rows(set_id)
+        answers = self._evaluations.teacher_answers(evaluation_set.project_id, set_id)
+        readable = {one.row_id: one.labels for one in answers if one.labels is not None}
+        if not readable:
+            return None
+        newest_run = max(answers, key=lambda one: one.run_id)
+        model_codes = list(self._evaluations.names(newest_run.policy_version_id))
+        names = self._evaluations.names(evaluation_set.policy_version_id)
+        said = from_labels(rows, list(names), yes_no(evaluation_set), model_codes, readable)
+        known = self._evaluations.newest(set_id, ModelKind.TEACHER)
+        if known is not None and self._same_answers(known, said):
+            return known
+        models = Counter(one.model for one in answers)
+        evaluation = Evaluation(
+            project_id=evaluation_set.project_id,
+            set_id=set_id,
+            model_kind=ModelKind.TEACHER,
+            model=", ".join(model for model, _ in models.most_common()),
+            policy_version_id=newest_run.policy_version_id,
+            thresholds={},
+            created_by=person,
+        )
+        return self._store(evaluation, said, names, of=len(rows.ids), unreadable=len(answers) - len(readable))
 
     def start_scoring(
         self, project_id: int, *, run_ids: Sequence[int], base: bool, set_ids: Sequence[int], person: str
     ) -> Job:
-        """Make the job that scores models on sets."""
-        raise NotImplementedError
+        """Make the job that scores models on sets.
+
+        Raises:
+            InvalidInputError: there is nothing to score, or a run has no student yet.
+            NotFoundError: a set is not the project's.
+        """
+        runs = self._evaluations.run_numbers(project_id, run_ids)
+        if without := [run_id for run_id in run_ids if run_id not in runs]:
+            raise InvalidInputError(
+                f"{len(without)} of the chosen runs have no student to score.",
+                "Choose runs that have ended well.",
+            )
+        if not set_ids or not (run_ids or base):
+            raise InvalidInputError("There is nothing to score.", "Choose a model and a set.")
+        sets = [self._set(set_id) for set_id in set_ids]
+        if any(one.project_id != project_id for one in sets):
+            raise NotFoundError("A chosen set belongs to another project.", "Choose the project's own sets.")
+        models = ["base model"] * base + [f"run {runs[run_id]}" for run_id in run_ids]
+        title = f"Score {', '.join(models)} on {', '.join(one.name for one in sets)}"
+        return JobService(self._session).create(
+            project_id,
+            JobKind.SCORE,
+            title=title,
+            payload=ScorePayload(run_ids=tuple(run_ids), base=base, set_ids=tuple(set_ids)),
+            person=person,
+        )
+
+    # What came out
 
     def table(self, project_id: int, set_id: int) -> list[ModelRow]:
-        """Each model's newest evaluation on a set, the best first."""
-        raise NotImplementedError
+        """Each model's newest evaluation on a set, the best first, with the champion marked."""
+        project = self._evaluations.project(project_id)
+        champion_run_id = project.champion_run_id if project else None
+        evaluations = self._evaluations.newest_of_each(project_id, set_id)
+        # Without a champion run it is the base model that counts: the one scored last.
+        base_id = max((one.id for one, _ in evaluations if one.model_kind is ModelKind.BASE), default=None)
+        rows = [
+            model_row(
+                evaluation,
+                number,
+                champion=evaluation.id == base_id
+                if champion_run_id is None
+                else evaluation.run_id == champion_run_id,
+            )
+            for evaluation, number in evaluations
+        ]
+        return sorted(rows, key=_headline, reverse=True)
 
     def report(self, evaluation_id: int) -> Report:
         """One evaluation in full."""
-        raise NotImplementedError
+        evaluation = self._evaluation(evaluation_id)
+        evaluation_set = self._set(evaluation.set_id)
+        metrics = read_metrics(evaluation)
+        names = {category.code: category.name for category in metrics.categories}
+        return Report(
+            evaluation_id=evaluation.id,
+            set_id=evaluation_set.id,
+            set_name=evaluation_set.name,
+            set_number=evaluation_set.number,
+            yes_no=yes_no(evaluation_set),
+            kind=evaluation.model_kind,
+            name=self._name(evaluation),
+            model=evaluation.model,
+            run_id=evaluation.run_id,
+            policy_version_id=evaluation.policy_version_id,
+            metrics=metrics,
+            curves=curves(self._judged(evaluation), names),
+            created_at=evaluation.created_at,
+            created_by=evaluation.created_by,
+        )
 
     def compare(self, a_id: int, b_id: int) -> Comparison:
-        """Two evaluations on one set side by side; differences are a minus b."""
-        raise NotImplementedError
+        """Two evaluations on one set side by side; every difference is a minus b.
+
+        Raises:
+            InvalidInputError: they are on different sets, or on different versions of one.
+        """
+        a, b = self._evaluation(a_id), self._evaluation(b_id)
+        judged_a, judged_b = self._both(a, b)
+        names = {category.code: category.name for category in read_metrics(a).categories}
+        found = differences(judged_a, judged_b, names=names)
+        a_name, b_name = self._name(a), self._name(b)
+        return Comparison(
+            a_id=a_id,
+            b_id=b_id,
+            a_name=a_name,
+            b_name=b_name,
+            set_id=a.set_id,
+            posts=len(judged_a),
+            **{field: getattr(found, field) for field in type(found).__slots__},
+            sentence=sentence(
+                naming.in_a_sentence(a_name, a.model_kind),
+                naming.in_a_sentence(b_name, b.model_kind),
+                found,
+            ),
+            notes=_comparison_notes(read_metrics(a), judged_a),
+        )
 
     def beside_champion(self, project_id: int, run_id: int) -> Comparison | None:
-        """A run (a) beside the champion (b) on the test split; None where one is not evaluated."""
-        raise NotImplementedError
+        """A run (a) beside the champion (b), on the test split where both are evaluated on it.
+
+        None where they share no set, or the run is the champion.
+        """
+        project = self._evaluations.project(project_id)
+        if project is None or project.champion_run_id == run_id:
+            return None
+        kind = ModelKind.BASE if project.champion_run_id is None else ModelKind.RUN
+        for challenger in self._evaluations.of_run(run_id):
+            champion = self._evaluations.newest(challenger.set_id, kind, run_id=project.champion_run_id)
+            if champion is not None:
+                return self.compare(challenger.id, champion.id)
+        return None
 
     def posts(
         self,
@@ -97,5 +321,112 @@ class EvaluationService:
         after: int = 0,
         limit: int = 50,
     ) -> PostPage:
-        """The posts behind an evaluation, paged by key."""
-        raise NotImplementedError
+        """The posts behind an evaluation, paged by key.
+
+        Args:
+            other_id: a second evaluation on the same set; its labels are shown beside, and the
+                kinds that compare need it.
+            after: what the page before gave as `next_after`.
+
+        Raises:
+            InvalidInputError: the kind compares and there is no second evaluation.
+        """
+        evaluation = self._evaluation(evaluation_id)
+        if kind in _OUTCOMES:
+            ids = self._evaluations.page(evaluation_id, _OUTCOMES[kind], after=after, limit=limit + 1)
+        elif other_id is None:
+            raise InvalidInputError("These posts compare two models.", "Choose a second model.")
+        else:
+            ids = self._compared(evaluation, self._evaluation(other_id), kind, after, limit + 1)
+        rows = self._evaluations.posts(evaluation_id, other_id, ids[:limit])
+        return PostPage(
+            tuple(PostRow(**row._mapping) for row in rows), ids[limit - 1] if len(ids) > limit else None
+        )
+
+    # Within
+
+    def _set(self, set_id: int) -> EvaluationSet:
+        found = self._evaluations.get_set(set_id)
+        if found is None:
+            raise NotFoundError(f"There is no evaluation set {set_id}.", "Choose one of the project's.")
+        return found
+
+    def _evaluation(self, evaluation_id: int) -> Evaluation:
+        found = self._evaluations.get(evaluation_id)
+        if found is None:
+            raise NotFoundError(f"There is no evaluation {evaluation_id}.", "Choose one from the table.")
+        return found
+
+    def _name(self, evaluation: Evaluation) -> str:
+        number = self._evaluations.run_number(evaluation.run_id) if evaluation.run_id else None
+        return naming.model_name(evaluation.model_kind, evaluation.model, number)
+
+    def _validation_decisions(self, project_id: int) -> dict[int, tuple[str, ...]]:
+        decided = self._evaluations.decided(project_id, Split.VALIDATION)
+        return {one.item_id: one.labels for one in decided}
+
+    def _store(
+        self,
+        evaluation: Evaluation,
+        said: Said,
+        names: Mapping[str, str],
+        *,
+        of: int,
+        unreadable: int = 0,
+    ) -> Evaluation:
+        metrics = measure(
+            said.judged,
+            names=names,
+            thresholds=evaluation.thresholds,
+            of=of,
+            unreadable=unreadable,
+            refused=said.refused,
+            notes=said.notes,
+        )
+        evaluation.metrics = write_metrics(metrics)
+        self._evaluations.add(evaluation, list(prediction_rows(said)))
+        return evaluation
+
+    def _same_answers(self, known: Evaluation, said: Said) -> bool:
+        stored = {row.row_id: row.labels for row in self._evaluations.predictions(known.id)}
+        return stored == dict(zip(said.judged.row_ids.tolist(), said.labels, strict=True))
+
+    def _judged(self, evaluation: Evaluation) -> Judged:
+        return read_judged(evaluation, self._evaluations.predictions(evaluation.id))
+
+    def _both(self, a: Evaluation, b: Evaluation) -> tuple[Judged, Judged]:
+        if a.set_id != b.set_id:
+            raise InvalidInputError(
+                "The two were evaluated on different sets, or on different versions of one.",
+                "Evaluate both on the newest version of the same set.",
+            )
+        return shared(self._judged(a), self._judged(b))
+
+    def _compared(
+        self, evaluation: Evaluation, other: Evaluation, kind: PostKind, after: int, limit: int
+    ) -> list[int]:
+        here, there = self._both(evaluation, other)
+        right_here, right_there = here.right, there.right
+        masks = {
+            PostKind.ONLY_RIGHT_HERE: right_here & ~right_there,
+            PostKind.ONLY_RIGHT_THERE: right_there & ~right_here,
+            PostKind.BOTH_WRONG: ~right_here & ~right_there,
+            PostKind.DIFFER: right_here ^ right_there,
+        }
+        ids = here.row_ids[masks[kind]]
+        return [int(row_id) for row_id in ids[ids > after][:limit]]
+
+
+def _headline(row: ModelRow) -> tuple[float, float]:
+    """The best first: by macro-F1, in a yes/no set by F1 on any violation."""
+    return (-1.0 if row.macro_f1 is None else row.macro_f1, -1.0 if row.any_f1 is None else row.any_f1)
+
+
+def _comparison_notes(metrics: Metrics, common: Judged) -> tuple[str, ...]:
+    notes = []
+    absent = [one.name for one in metrics.categories if one.code not in common.codes]
+    if absent:
+        notes.append(f"Not compared, because not both could be judged on it: {', '.join(absent)}.")
+    if len(common) < metrics.of:
+        notes.append(f"Compared on the {len(common):,} of {metrics.of:,} posts that both were judged on.")
+    return tuple(notes)

@@ -1,0 +1,54 @@
+"""What models are called, and which one a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from backend.db.models.evaluation import ModelKind
+from backend.errors import InvalidInputError, NotFoundError
+from backend.evaluation.results import ModelRow
+
+_DEFAULT = "default"
+
+
+def model_name(kind: ModelKind, model: str, run_number: int | None) -> str:
+    """As a table shows it: "Run 2", "Teacher gpt-5-mini", "Base model"."""
+    if kind is ModelKind.RUN:
+        return f"Run {run_number}"
+    if kind is ModelKind.TEACHER:
+        return f"Teacher {model}"
+    return "Base model" if model == _DEFAULT else f"Base model {PurePath(model).name}"
+
+
+def in_a_sentence(name: str, kind: ModelKind) -> str:
+    """The same name inside a sentence: "run 2", "the base model"."""
+    lowered = name[0].lower() + name[1:]
+    return lowered if kind is ModelKind.RUN else f"the {lowered}"
+
+
+def pick(rows: Sequence[ModelRow], name: str) -> ModelRow:
+    """The model that a person means: "run 2" or "2", "base", "teacher", "champion", or a shown name.
+
+    Raises:
+        NotFoundError: no such model has an evaluation on the set.
+        InvalidInputError: several models have that name.
+    """
+    wanted = " ".join(name.split()).casefold()
+    found = [row for row in rows if wanted in _names(row)]
+    if not found:
+        known = ", ".join(row.name for row in rows) or "none yet"
+        raise NotFoundError(f"There is no evaluation of {name!r} on this set.", f"Evaluated on it: {known}.")
+    if len(found) > 1:
+        raise InvalidInputError(
+            f"{name!r} means more than one model.",
+            f"Say which by its full name: {', '.join(row.name for row in found)}.",
+        )
+    return found[0]
+
+
+def _names(row: ModelRow) -> set[str]:
+    names = {row.name.casefold(), row.kind.value}
+    if row.kind is ModelKind.RUN:
+        names = {row.name.casefold(), row.name.casefold().removeprefix("run ")}
+    return names | {"champion"} if row.champion else names

@@ -1,0 +1,349 @@
+"""All SQL of the room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Select, func, insert, select
+from sqlalchemy.orm import Session, aliased
+
+from backend.db.models import (
+    Category,
+    Evaluation,
+    EvaluationRow,
+    EvaluationSet,
+    Item,
+    Judgement,
+    PolicyVersion,
+    Prediction,
+    Project,
+    Run,
+    TeacherAnswer,
+    TeacherRun,
+)
+from backend.db.models.content import Split
+from backend.db.models.evaluation import ModelKind, Outcome, SetOrigin
+from backend.evaluation.said import SetRows
+
+# SQLite takes at most 32,766 values in one statement; rows with texts are read in such parts too.
+_CHUNK = 2_000
+# A post may be 10 MB long; a page shows its beginning.
+_SHOWN = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An item's post by hash, with the labels that stand for it."""
+
+    item_id: int
+    text_hash: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherSaid:
+    """A teacher's first answer to a post of a set; `labels` is None where it cannot be read."""
+
+    row_id: int
+    labels: tuple[str, ...] | None
+    model: str
+    policy_version_id: int
+    run_id: int
+
+
+class EvaluationRepository:
+    """Reads and writes sets, evaluations and predictions."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    # Sets
+
+    def sets(self, project_id: int) -> list[EvaluationSet]:
+        """The newest version of each set, the test split first, then by name."""
+        newest = (
+            select(func.max(EvaluationSet.id))
+            .where(EvaluationSet.project_id == project_id)
+            .group_by(EvaluationSet.origin, EvaluationSet.name)
+        )
+        return list(
+            self._session.scalars(
+                select(EvaluationSet)
+                .where(EvaluationSet.id.in_(newest))
+                .order_by(EvaluationSet.origin != SetOrigin.TEST_SPLIT, EvaluationSet.name)
+            )
+        )
+
+    def get_set(self, set_id: int) -> EvaluationSet | None:
+        """One version of a set."""
+        return self._session.get(EvaluationSet, set_id)
+
+    def newest_test_split(self, project_id: int) -> EvaluationSet | None:
+        """The newest frozen version of the test split."""
+        return self._session.scalar(
+            select(EvaluationSet)
+            .where(EvaluationSet.project_id == project_id, EvaluationSet.origin == SetOrigin.TEST_SPLIT)
+            .order_by(EvaluationSet.id.desc())
+            .limit(1)
+        )
+
+    def next_number(self, project_id: int, name: str) -> int:
+        """The number of the next version under a name."""
+        highest = self._session.scalar(
+            select(func.max(EvaluationSet.number)).where(
+                EvaluationSet.project_id == project_id, EvaluationSet.name == name
+            )
+        )
+        return (highest or 0) + 1
+
+    def lock(self, project_id: int) -> Project | None:
+        """The project, and nobody else freezes its test split meanwhile (SQLite writes one at a time)."""
+        return self._session.scalar(select(Project).where(Project.id == project_id).with_for_update())
+
+    def project(self, project_id: int) -> Project | None:
+        """One project."""
+        return self._session.get(Project, project_id)
+
+    def decided(self, project_id: int, split: Split) -> list[Decided]:
+        """The items of a split that have a decision with labels, in the order of their keys."""
+        rows = self._session.execute(
+            select(Item.id, Item.text_hash, Judgement.labels)
+            .join(Judgement, Judgement.id == Item.decision_id)
+            .where(Item.project_id == project_id, Item.split == split, Judgement.labels.is_not(None))
+            .order_by(Item.id)
+        )
+        return [Decided(item_id, text_hash, labels or ()) for item_id, text_hash, labels in rows]
+
+    def add_set(self, row: EvaluationSet) -> EvaluationSet:
+        """Store a set without its posts."""
+        self._session.add(row)
+        self._session.flush()
+        return row
+
+    def copy_items(self, set_id: int, decided: Sequence[Decided]) -> None:
+        """Add items to a set with the labels that stand for them."""
+        for start in range(0, len(decided), _CHUNK):
+            part = {one.item_id: one for one in decided[start : start + _CHUNK]}
+            items = self._session.execute(
+                select(Item.id, Item.external_id, Item.text, Item.text_hash)
+                .where(Item.id.in_(part))
+                .order_by(Item.id)
+            )
+            self._session.execute(
+                insert(EvaluationRow),
+                [
+                    {
+                        "set_id": set_id,
+                        "item_id": item.id,
+                        "external_id": item.external_id,
+                        "text": item.text,
+                        "text_hash": item.text_hash,
+                        "labels": part[item.id].labels,
+                        "positive": bool(part[item.id].labels),
+                        "meta": {},
+                    }
+                    for item in items
+                ],
+            )
+
+    def rows(self, set_id: int) -> SetRows:
+        """A set's posts without their texts."""
+        rows = self._session.execute(
+            select(EvaluationRow.id, EvaluationRow.labels, EvaluationRow.positive)
+            .where(EvaluationRow.set_id == set_id)
+            .order_by(EvaluationRow.id)
+        ).all()
+        return SetRows(
+            tuple(row.id for row in rows),
+            tuple(row.labels for row in rows),
+            np.array([row.positive for row in rows], dtype=bool),
+        )
+
+    def set_texts(self, set_id: int) -> Iterator[list[tuple[int, str]]]:
+        """Keys and texts of a set's posts, in parts."""
+        return self._texts(
+            select(EvaluationRow.id, EvaluationRow.text)
+            .where(EvaluationRow.set_id == set_id)
+            .order_by(EvaluationRow.id)
+        )
+
+    def validation_texts(self, project_id: int) -> Iterator[list[tuple[int, str]]]:
+        """Keys and texts of the validation items that have a decision with labels, in parts."""
+        return self._texts(
+            select(Item.id, Item.text)
+            .join(Judgement, Judgement.id == Item.decision_id)
+            .where(
+                Item.project_id == project_id,
+                Item.split == Split.VALIDATION,
+                Judgement.labels.is_not(None),
+            )
+            .order_by(Item.id)
+        )
+
+    def _texts(self, query: Select[int, str]) -> Iterator[list[tuple[int, str]]]:
+        result = self._session.execute(query.execution_options(yield_per=_CHUNK))
+        for part in result.partitions():
+            yield [(row[0], row[1]) for row in part]
+
+    # Policies
+
+    def newest_policy(self, project_id: int) -> int | None:
+        """The policy version that counts now."""
+        return self._session.scalar(
+            select(PolicyVersion.id)
+            .where(PolicyVersion.project_id == project_id)
+            .order_by(PolicyVersion.number.desc())
+            .limit(1)
+        )
+
+    def names(self, policy_version_id: int) -> dict[str, str]:
+        """A policy version's categories by code, in its order."""
+        rows = self._session.execute(
+            select(Category.code, Category.name)
+            .where(Category.policy_version_id == policy_version_id)
+            .order_by(Category.position)
+        )
+        return {row.code: row.name for row in rows}
+
+    # The teacher
+
+    def teacher_answers(self, project_id: int, set_id: int) -> list[TeacherSaid]:
+        """The answer that counts for each post of a set; posts are matched by their text."""
+        rows = self._session.execute(
+            select(
+                EvaluationRow.id,
+                TeacherAnswer.labels,
+                TeacherRun.model,
+                TeacherRun.policy_version_id,
+                TeacherRun.id,
+            )
+            .join(Item, (Item.project_id == project_id) & (Item.text_hash == EvaluationRow.text_hash))
+            .join(TeacherAnswer, TeacherAnswer.id == Item.answer_id)
+            .join(TeacherRun, TeacherRun.id == TeacherAnswer.run_id)
+            .where(EvaluationRow.set_id == set_id)
+            .order_by(EvaluationRow.id)
+        )
+        return [TeacherSaid(*row) for row in rows]
+
+    # Evaluations
+
+    def get(self, evaluation_id: int) -> Evaluation | None:
+        """One evaluation."""
+        return self._session.get(Evaluation, evaluation_id)
+
+    def add(self, evaluation: Evaluation, predictions: Sequence[Mapping[str, Any]]) -> Evaluation:
+        """Store an evaluation with its predictions (columns of `Prediction` but the evaluation's)."""
+        self._session.add(evaluation)
+        self._session.flush()
+        for start in range(0, len(predictions), _CHUNK):
+            self._session.execute(
+                insert(Prediction),
+                [{"evaluation_id": evaluation.id, **one} for one in predictions[start : start + _CHUNK]],
+            )
+        return evaluation
+
+    def newest(
+        self, set_id: int, kind: ModelKind, *, model: str | None = None, run_id: int | None = None
+    ) -> Evaluation | None:
+        """A model's newest evaluation on a set; any model of the kind where none is named."""
+        query = select(Evaluation).where(Evaluation.set_id == set_id, Evaluation.model_kind == kind)
+        if model is not None:
+            query = query.where(Evaluation.model == model)
+        if run_id is not None:
+            query = query.where(Evaluation.run_id == run_id)
+        return self._session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+
+    def newest_of_each(self, project_id: int, set_id: int) -> list[tuple[Evaluation, int | None]]:
+        """Each model's newest evaluation on a set, with the run's number."""
+        newest = (
+            select(func.max(Evaluation.id))
+            .where(Evaluation.project_id == project_id, Evaluation.set_id == set_id)
+            .group_by(Evaluation.model_kind, Evaluation.run_id, Evaluation.model)
+        )
+        rows = self._session.execute(
+            select(Evaluation, Run.number)
+            .outerjoin(Run, Run.id == Evaluation.run_id)
+            .where(Evaluation.id.in_(newest))
+            .order_by(Evaluation.id.desc())
+        )
+        return [(evaluation, number) for evaluation, number in rows]
+
+    def run_numbers(self, project_id: int, run_ids: Sequence[int]) -> dict[int, int]:
+        """The numbers of those runs of the project that have a student."""
+        rows = self._session.execute(
+            select(Run.id, Run.number).where(
+                Run.project_id == project_id, Run.id.in_(run_ids), Run.prompt_hash.is_not(None)
+            )
+        )
+        return {row.id: row.number for row in rows}
+
+    def run_number(self, run_id: int) -> int | None:
+        """The number of a run within its project."""
+        return self._session.scalar(select(Run.number).where(Run.id == run_id))
+
+    def of_run(self, run_id: int) -> list[Evaluation]:
+        """A run's evaluations, those on the test split first, then the newest."""
+        return list(
+            self._session.scalars(
+                select(Evaluation)
+                .join(EvaluationSet, EvaluationSet.id == Evaluation.set_id)
+                .where(Evaluation.run_id == run_id, Evaluation.model_kind == ModelKind.RUN)
+                .order_by(EvaluationSet.origin != SetOrigin.TEST_SPLIT, Evaluation.id.desc())
+            )
+        )
+
+    # Predictions
+
+    def predictions(self, evaluation_id: int) -> Sequence[Any]:
+        """Rows of row_id, gold, positive, labels, scores, any_score, flagged, in the order of keys."""
+        return self._session.execute(
+            select(
+                Prediction.row_id,
+                EvaluationRow.labels.label("gold"),
+                EvaluationRow.positive,
+                Prediction.labels,
+                Prediction.scores,
+                Prediction.any_score,
+                Prediction.flagged,
+            )
+            .join(EvaluationRow, EvaluationRow.id == Prediction.row_id)
+            .where(Prediction.evaluation_id == evaluation_id)
+            .order_by(Prediction.row_id)
+        ).all()
+
+    def page(self, evaluation_id: int, outcomes: Sequence[Outcome], *, after: int, limit: int) -> list[int]:
+        """Keys of posts with these outcomes; all posts where none is given."""
+        query = select(Prediction.row_id).where(
+            Prediction.evaluation_id == evaluation_id, Prediction.row_id > after
+        )
+        if outcomes:
+            query = query.where(Prediction.outcome.in_(outcomes))
+        return list(self._session.scalars(query.order_by(Prediction.row_id).limit(limit)))
+
+    def posts(self, evaluation_id: int, other_id: int | None, row_ids: Sequence[int]) -> Sequence[Any]:
+        """Posts with what one model said of them and, where asked for, another."""
+        other = aliased(Prediction)
+        return self._session.execute(
+            select(
+                EvaluationRow.id.label("row_id"),
+                EvaluationRow.item_id,
+                EvaluationRow.external_id,
+                func.substr(EvaluationRow.text, 1, _SHOWN).label("text"),
+                EvaluationRow.labels,
+                EvaluationRow.positive,
+                Prediction.labels.label("predicted"),
+                Prediction.flagged,
+                Prediction.scores,
+                Prediction.any_score,
+                Prediction.outcome,
+                other.labels.label("other_predicted"),
+                other.flagged.label("other_flagged"),
+            )
+            .join(Prediction, Prediction.row_id == EvaluationRow.id)
+            .outerjoin(other, (other.row_id == EvaluationRow.id) & (other.evaluation_id == other_id))
+            .where(Prediction.evaluation_id == evaluation_id, EvaluationRow.id.in_(row_ids))
+            .order_by(EvaluationRow.id)
+        ).all()

@@ -1,0 +1,89 @@
+"""Evaluation sets: what makes a version of one, and their posts as the trainer reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from backend.db.models import EvaluationSet
+from backend.db.models.content import Split
+from backend.db.models.evaluation import SetOrigin
+from backend.errors import InvalidInputError, NotFoundError
+from backend.evaluation.repository import Decided, EvaluationRepository
+
+TEST_SPLIT = "test"
+"""The name of the frozen test split."""
+
+
+def set_hash(codes: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """sha256 (hex) over a set's categories and its posts with their labels, in any order.
+
+    Of the policy only the codes count: a code never changes its meaning, so that a new wording
+    leaves posts, labels and every earlier score as they are.
+
+    Args:
+        rows: the posts' text hashes with their labels.
+    """
+    digest = hashlib.sha256(",".join(sorted(codes)).encode())
+    for text_hash, labels in sorted((text_hash, tuple(sorted(labels))) for text_hash, labels in rows):
+        digest.update(f"\n{text_hash} {','.join(labels)}".encode())
+    return digest.hexdigest()
+
+
+def freeze_test_split(evaluations: EvaluationRepository, project_id: int, person: str) -> EvaluationSet:
+    """See `EvaluationService.freeze_test_split`."""
+    evaluations.lock(project_id)
+    policy_version_id = evaluations.newest_policy(project_id)
+    if policy_version_id is None:
+        raise NotFoundError(f"There is no policy for project {project_id}.", "Import posts first.")
+    codes = list(evaluations.names(policy_version_id))
+    decided = _decided(evaluations, project_id, codes)
+    content = set_hash(codes, [(one.text_hash, one.labels) for one in decided])
+    newest = evaluations.newest_test_split(project_id)
+    if newest is not None and newest.hash == content:
+        return newest
+    frozen = evaluations.add_set(
+        EvaluationSet(
+            project_id=project_id,
+            name=TEST_SPLIT,
+            number=evaluations.next_number(project_id, TEST_SPLIT),
+            origin=SetOrigin.TEST_SPLIT,
+            policy_version_id=policy_version_id,
+            rows=len(decided),
+            hash=content,
+            created_by=person,
+        )
+    )
+    evaluations.copy_items(frozen.id, decided)
+    return frozen
+
+
+def _decided(evaluations: EvaluationRepository, project_id: int, codes: Sequence[str]) -> list[Decided]:
+    decided = [
+        Decided(one.item_id, one.text_hash, tuple(code for code in codes if code in one.labels))
+        for one in evaluations.decided(project_id, Split.TEST)
+        if set(one.labels) <= set(codes)
+    ]
+    if not decided:
+        raise InvalidInputError(
+            "No post of the test split has a decision, so there is nothing to evaluate on.",
+            "Import labels with the posts, or judge the test posts in Review.",
+        )
+    return decided
+
+
+def write_texts(parts: Iterable[Sequence[tuple[int, str]]], path: Path) -> int:
+    """Write posts for the trainer (parquet: id, text), part after part; return their number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    schema = pa.schema([("id", pa.string()), ("text", pa.string())])
+    written = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        for part in parts:
+            columns = {"id": [str(key) for key, _ in part], "text": [text for _, text in part]}
+            writer.write_table(pa.table(columns, schema=schema))
+            written += len(part)
+    return written

@@ -1,0 +1,91 @@
+"""Evaluations and predictions as they are stored, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from backend.db.models import Evaluation, EvaluationSet
+from backend.db.models.evaluation import ModelKind
+from backend.evaluation import naming
+from backend.evaluation.judged import Judged, membership
+from backend.evaluation.results import Metrics, ModelRow
+from backend.evaluation.said import Said
+
+_METRICS = TypeAdapter(Metrics)
+
+
+def yes_no(evaluation_set: EvaluationSet) -> bool:
+    """Whether a set is judged on any violation only."""
+    return evaluation_set.positive_labels is not None
+
+
+def read_metrics(evaluation: Evaluation) -> Metrics:
+    """As they were stored."""
+    return _METRICS.validate_python(evaluation.metrics)
+
+
+def write_metrics(metrics: Metrics) -> dict[str, Any]:
+    """As they lie in the evaluation's row."""
+    stored: dict[str, Any] = _METRICS.dump_python(metrics, mode="json")
+    return stored
+
+
+def read_judged(evaluation: Evaluation, predictions: Sequence[Any]) -> Judged:
+    """What was judged, from the stored predictions (`EvaluationRepository.predictions`)."""
+    codes = read_metrics(evaluation).codes
+    scored = evaluation.model_kind is not ModelKind.TEACHER
+    scores = [[row.scores[code] for code in codes] for row in predictions] if scored else []
+    return Judged(
+        row_ids=np.array([row.row_id for row in predictions], dtype=np.int64),
+        codes=codes,
+        gold=membership([row.gold for row in predictions], codes),
+        named=membership([row.labels for row in predictions], codes),
+        positive=np.array([row.positive for row in predictions], dtype=bool),
+        flagged=np.array([row.flagged for row in predictions], dtype=bool),
+        scores=np.array(scores, dtype=float).reshape(len(predictions), len(codes)) if scored else None,
+        any_scores=np.array([row.any_score for row in predictions], dtype=float) if scored else None,
+    )
+
+
+def prediction_rows(said: Said) -> Iterator[dict[str, Any]]:
+    """The predictions' columns, but for the evaluation's id."""
+    judged = said.judged
+    for place, (row_id, outcome) in enumerate(zip(judged.row_ids.tolist(), judged.outcomes(), strict=True)):
+        yield {
+            "row_id": row_id,
+            "labels": said.labels[place],
+            "scores": None if said.scores is None else said.scores[place],
+            "any_score": None if judged.any_scores is None else float(judged.any_scores[place]),
+            "flagged": bool(judged.flagged[place]),
+            "outcome": outcome,
+        }
+
+
+def model_row(evaluation: Evaluation, run_number: int | None, *, champion: bool) -> ModelRow:
+    """An evaluation's line in the table."""
+    metrics = read_metrics(evaluation)
+    return ModelRow(
+        evaluation_id=evaluation.id,
+        set_id=evaluation.set_id,
+        kind=evaluation.model_kind,
+        name=naming.model_name(evaluation.model_kind, evaluation.model, run_number),
+        model=evaluation.model,
+        run_id=evaluation.run_id,
+        champion=champion,
+        posts=metrics.posts,
+        of=metrics.of,
+        macro_f1=metrics.macro.f1,
+        macro_f1_interval=metrics.macro.f1_interval,
+        micro_f1=metrics.micro.f1,
+        macro_auprc=metrics.macro.auprc,
+        macro_auprc_interval=metrics.macro.auprc_interval,
+        any_f1=metrics.any_violation.f1,
+        any_f1_interval=metrics.any_violation.f1_interval,
+        any_auprc=metrics.any_violation.auprc,
+        exact_match=metrics.exact_match,
+        created_at=evaluation.created_at,
+    )
