@@ -175,6 +175,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("include_unverified", sa.Boolean(), nullable=False),
+        sa.Column("include_unanswered", sa.Boolean(), nullable=False),
         sa.Column("counts", types.Json, nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("last_judgement_id", types.Id, nullable=False),
@@ -277,6 +278,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("project_id", "text_hash", name=op.f("uq_items_project_id_text_hash")),
     )
     op.create_index("ix_items_project_agreement", "items", ["project_id", "agreement", "id"], unique=False)
+    op.create_index("ix_items_project", "items", ["project_id", "id"], unique=False)
     op.create_index("ix_items_project_source", "items", ["project_id", "source", "id"], unique=False)
     op.create_index("ix_items_project_split", "items", ["project_id", "split", "id"], unique=False)
     op.create_index("ix_items_project_verdict", "items", ["project_id", "verdict", "id"], unique=False)

@@ -103,18 +103,15 @@ class ReviewRepository:
         ).one_or_none()
         return None if row is None else (row[0], row[1])
 
-    def recheck(self, item_id: int) -> tuple[TeacherAnswer, str] | None:
-        """The newest readable answer of the second round and the model that gave it."""
-        row = self._session.execute(
-            select(TeacherAnswer, TeacherRun.model)
-            .join(TeacherRun, TeacherRun.id == TeacherAnswer.run_id)
-            .where(
-                TeacherAnswer.item_id == item_id, TeacherAnswer.round == 1, TeacherAnswer.labels.is_not(None)
+    def recheck(self, answer: TeacherAnswer) -> TeacherAnswer | None:
+        """What the teacher said in the same conversation when told that this answer is wrong."""
+        return self._session.scalar(
+            select(TeacherAnswer).where(
+                TeacherAnswer.run_id == answer.run_id,
+                TeacherAnswer.item_id == answer.item_id,
+                TeacherAnswer.round == 1,
             )
-            .order_by(TeacherAnswer.id.desc())
-            .limit(1)
-        ).one_or_none()
-        return None if row is None else (row[0], row[1])
+        )
 
     def judgements(self, item_id: int) -> list[Judgement]:
         """All judgements of an item, oldest first."""

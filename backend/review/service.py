@@ -104,18 +104,21 @@ class ReviewService:
     def undo(self, project_id: int) -> Undone | None:
         """Take back this person's last judgement in the project; None where there is none.
 
-        The item goes back to its queue, leased to this browser session, and comes next.
+        The item goes back to its queue, leased to this browser session, and comes next. What a
+        policy change carried over to other labels is not taken back: what stood before it names
+        a category that is gone.
 
         Raises:
             ConflictError: somebody else judged the item since, or has it open.
         """
         last = self._repository.last_by(self._person, project_id)
-        if last is None:
+        item = self._repository.lock(last.item_id) if last is not None else None
+        if last is None or item is None:
             return None
-        item = self._repository.lock(last.item_id)
-        assert item is not None, "a judgement goes with its item"
         self._require_not_leased(item)
         judgements = self._repository.judgements(item.id)
+        if self._carried_over(last, judgements, project_id):
+            return None
         stands = standing([_said(judgement) for judgement in judgements])
         if stands is not None and stands.id != last.id:
             raise ConflictError(
@@ -201,6 +204,11 @@ class ReviewService:
             "Nothing was saved; go on with the next one, or send it back to judge it again.",
         )
 
+    def _carried_over(self, last: Judgement, judgements: Sequence[Judgement], project_id: int) -> bool:
+        _, codes = self._repository.policy(project_id)
+        before = [judgement for judgement in judgements if judgement.id == last.supersedes_id]
+        return any(not set(judgement.labels or ()) <= set(codes) for judgement in before)
+
     def _add(
         self, item: Item, judged: Judged, policy_version_id: int, supersedes_id: int | None
     ) -> Judgement:
@@ -238,6 +246,7 @@ class ReviewService:
         gold = standing([_said(judgement) for judgement in judgements if judgement.source == Source.GOLD])
         by_id = {judgement.id: judgement for judgement in judgements}
         first = self._repository.answer(item.answer_id) if item.answer_id is not None else None
+        again = self._repository.recheck(first[0]) if first else None
         return ReviewItem(
             id=item.id,
             external_id=item.external_id,
@@ -249,7 +258,7 @@ class ReviewService:
             agreement=item.agreement,
             why=why_shown(item.agreement, decision.source if decision else None, sent_back=item.sent_back),
             answer=_answer(first),
-            recheck=_answer(self._repository.recheck(item_id)),
+            recheck=_answer((again, first[1]) if first and again else None),
             gold_labels=gold.labels if gold else None,
             gold_reason=by_id[gold.id].reason if gold else None,
             earlier=_earlier(by_id[decision.id]) if decision and decision.source is not Source.GOLD else None,

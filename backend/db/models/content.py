@@ -121,6 +121,7 @@ class Item(Base):
     __table_args__ = (
         UniqueConstraint("project_id", "text_hash"),
         UniqueConstraint("project_id", "external_id"),
+        Index("ix_items_project", "project_id", "id"),
         Index("ix_items_project_split", "project_id", "split", "id"),
         Index("ix_items_project_agreement", "project_id", "agreement", "id"),
         Index("ix_items_project_verdict", "project_id", "verdict", "id"),

@@ -44,7 +44,10 @@ class DatasetVersion(Base):
     policy_version_id: Mapped[int] = mapped_column(Id, reference("policy_versions.id"))
     handling: Mapped[Handling] = mapped_column(choice(Handling))
     include_unverified: Mapped[bool] = mapped_column(default=False)
-    # {"rows": {"train": n, …}, "reasoned": n, "labels": {code: n}, "left_out": {why: n}}
+    # With handling "review": imported labels of items that the teacher has not answered.
+    include_unanswered: Mapped[bool] = mapped_column(default=False)
+    # {"rows": {"train": n, …}, "reasoned": n, "labels": {code: n}, "none": n,
+    #  "left_out": {why: n}, "warnings": [sentence, …]}
     counts: Mapped[dict[str, Any]] = mapped_column(Json)
     hash: Mapped[Hash]
     # The newest judgement that it knew: later ones are "new since".

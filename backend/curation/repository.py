@@ -1,0 +1,302 @@
+"""The SQL of dataset versions: what may be taught, and what a version teaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, func, insert, select
+from sqlalchemy.orm import Session, aliased
+
+from backend.curation.handling import Answered, Candidate, Decided
+from backend.db.models import (
+    DatasetRow,
+    DatasetVersion,
+    Item,
+    Judgement,
+    PolicyVersion,
+    Project,
+    TeacherAnswer,
+    TeacherRun,
+)
+from backend.db.models.content import Split
+from backend.db.models.curation import Handling
+
+# Items read at once: few enough for memory with long posts, enough for speed.
+CHUNK = 2_000
+# Of a reason this much tells whether there is one.
+_ENOUGH = 100
+EXCERPT = 200
+"""Characters of a post in a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An item with what may be taught of it. `text` is empty where it was not asked for."""
+
+    item_id: int
+    external_id: str
+    text: str
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One row of a version with its post."""
+
+    item_id: int
+    external_id: str
+    text: str
+    split: Split
+    labels: tuple[str, ...]
+    analysis: str | None
+    harmful: tuple[str, ...]
+    origin: str
+
+
+class DatasetRepository:
+    """Reads what may be taught; keeps versions, which never change."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def candidates(self, project_id: int, *, full: bool) -> Iterator[list[Found]]:
+        """All items of a project in chunks, oldest first.
+
+        Args:
+            project_id: the project.
+            full: with posts and whole reasons; else only enough to tell what would be taught.
+        """
+        after = 0
+        while rows := self._session.execute(_candidates(project_id, after, full=full)).all():
+            yield [_found(row) for row in rows]
+            after = rows[-1].item_id
+
+    def lock_project(self, project_id: int) -> None:
+        """Let no other transaction number a version of this project until this one ends."""
+        # SQLite has one writer at a time and needs no lock on a row.
+        self._session.execute(
+            select(Project.id).where(Project.id == project_id).with_for_update(key_share=True)
+        )
+
+    def newest_judgement(self) -> int:
+        """The newest judgement's id, 0 where there is none."""
+        return self._session.scalar(select(func.max(Judgement.id))) or 0
+
+    def add(self, version: DatasetVersion) -> DatasetVersion:
+        """Store a version under the project's next number."""
+        newest = self._session.scalar(
+            select(func.max(DatasetVersion.number)).where(DatasetVersion.project_id == version.project_id)
+        )
+        version.number = (newest or 0) + 1
+        self._session.add(version)
+        self._session.flush()
+        return version
+
+    def add_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Store rows of a version."""
+        if rows:
+            self._session.execute(insert(DatasetRow), rows)
+
+    def newest_like(
+        self,
+        project_id: int,
+        policy_version_id: int,
+        handling: Handling,
+        *,
+        include_unverified: bool,
+        include_unanswered: bool,
+    ) -> DatasetVersion | None:
+        """The newest version that was made with the same settings."""
+        return self._session.scalar(
+            select(DatasetVersion)
+            .where(
+                DatasetVersion.project_id == project_id,
+                DatasetVersion.policy_version_id == policy_version_id,
+                DatasetVersion.handling == handling,
+                DatasetVersion.include_unverified == include_unverified,
+                DatasetVersion.include_unanswered == include_unanswered,
+            )
+            .order_by(DatasetVersion.number.desc())
+            .limit(1)
+        )
+
+    def versions(self, project_id: int) -> list[DatasetVersion]:
+        """A project's versions, newest first."""
+        return list(
+            self._session.scalars(
+                select(DatasetVersion)
+                .where(DatasetVersion.project_id == project_id)
+                .order_by(DatasetVersion.number.desc())
+            )
+        )
+
+    def by_number(self, project_id: int, number: int) -> DatasetVersion | None:
+        """One version of a project."""
+        return self._session.scalar(
+            select(DatasetVersion).where(
+                DatasetVersion.project_id == project_id, DatasetVersion.number == number
+            )
+        )
+
+    def by_id(self, version_id: int) -> DatasetVersion | None:
+        """One version by its id."""
+        return self._session.get(DatasetVersion, version_id)
+
+    def page(self, version_id: int, *, split: Split | None, after: int, limit: int) -> Sequence[Row[Any]]:
+        """Rows of a version after an item's id, without their posts and reasons."""
+        query = (
+            select(
+                DatasetRow.item_id,
+                Item.external_id,
+                func.substr(Item.text, 1, EXCERPT).label("excerpt"),
+                DatasetRow.split,
+                DatasetRow.labels,
+                DatasetRow.origin,
+                DatasetRow.analysis.is_not(None).label("reasoned"),
+            )
+            .join(Item, Item.id == DatasetRow.item_id)
+            .where(*_in(version_id, split), DatasetRow.item_id > after)
+            .order_by(DatasetRow.item_id)
+            .limit(limit)
+        )
+        return self._session.execute(query).all()
+
+    def row(self, version_id: int, item_id: int) -> StoredRow | None:
+        """One row of a version."""
+        query = _stored(version_id, None).where(DatasetRow.item_id == item_id)
+        found = self._session.execute(query).one_or_none()
+        return None if found is None else StoredRow(*found)
+
+    def stored(self, version_id: int, split: Split | None = None) -> Iterator[list[StoredRow]]:
+        """All rows of a version, or of one split, in chunks by item."""
+        after = 0
+        query = _stored(version_id, split).order_by(DatasetRow.item_id).limit(CHUNK)
+        while rows := self._session.execute(query.where(DatasetRow.item_id > after)).all():
+            yield [StoredRow(*row) for row in rows]
+            after = rows[-1].item_id
+
+    def decisions(self, project_id: int) -> Iterator[Sequence[Row[Any]]]:
+        """What stands for each item that has a decision, in chunks by item."""
+        after = 0
+        query = _decisions(project_id)
+        while rows := self._session.execute(query.where(Item.id > after)).all():
+            yield rows
+            after = rows[-1].item_id
+
+    def decided(self, project_id: int) -> int:
+        """How many items have a decision."""
+        found = select(func.count()).where(Item.project_id == project_id, Item.decision_id.is_not(None))
+        return self._session.scalar(found) or 0
+
+
+def _in(version_id: int, split: Split | None) -> list[ColumnElement[bool]]:
+    conditions = [DatasetRow.version_id == version_id]
+    return conditions if split is None else [*conditions, DatasetRow.split == split]
+
+
+def _stored(version_id: int, split: Split | None) -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            DatasetRow.item_id,
+            Item.external_id,
+            Item.text,
+            DatasetRow.split,
+            DatasetRow.labels,
+            DatasetRow.analysis,
+            DatasetRow.harmful,
+            DatasetRow.origin,
+        )
+        .join(Item, Item.id == DatasetRow.item_id)
+        .where(*_in(version_id, split))
+    )
+
+
+def _decisions(project_id: int) -> Select[*tuple[Any, ...]]:
+    return (
+        select(
+            Item.id.label("item_id"),
+            Item.external_id,
+            Item.text,
+            Item.split,
+            Item.source.label("origin"),
+            Item.agreement,
+            TeacherRun.model,
+            TeacherAnswer.labels.label("answer_labels"),
+            TeacherAnswer.analysis,
+            TeacherAnswer.harmful.label("answer_harmful"),
+            Judgement.source,
+            Judgement.verdict,
+            Judgement.labels,
+            Judgement.reason,
+            Judgement.harmful,
+            Judgement.person,
+            Judgement.created_at,
+            PolicyVersion.number.label("policy_version"),
+        )
+        .join(Judgement, Judgement.id == Item.decision_id)
+        .join(PolicyVersion, PolicyVersion.id == Judgement.policy_version_id)
+        .outerjoin(TeacherAnswer, TeacherAnswer.id == Item.answer_id)
+        .outerjoin(TeacherRun, TeacherRun.id == TeacherAnswer.run_id)
+        .where(Item.project_id == project_id)
+        .order_by(Item.id)
+        .limit(CHUNK)
+    )
+
+
+_AGAIN = aliased(TeacherAnswer)
+
+
+def _candidates(project_id: int, after: int, *, full: bool) -> Select[*tuple[Any, ...]]:
+    def reason(column: Any) -> Any:
+        return column if full else func.substr(column, 1, _ENOUGH)
+
+    return (
+        select(
+            Item.id.label("item_id"),
+            Item.external_id,
+            (Item.text if full else func.substr(Item.text, 1, 0)).label("text"),
+            Item.split,
+            Item.held_out,
+            TeacherAnswer.id.label("answer_id"),
+            TeacherAnswer.labels.label("answer_labels"),
+            reason(TeacherAnswer.analysis).label("answer_analysis"),
+            TeacherAnswer.harmful.label("answer_harmful"),
+            _AGAIN.id.label("again_id"),
+            _AGAIN.labels.label("again_labels"),
+            reason(_AGAIN.analysis).label("again_analysis"),
+            _AGAIN.harmful.label("again_harmful"),
+            Judgement.id.label("decision_id"),
+            Judgement.labels.label("decision_labels"),
+            Judgement.source,
+            Judgement.verdict,
+            reason(Judgement.reason).label("reason"),
+            Judgement.harmful.label("decision_harmful"),
+        )
+        .outerjoin(TeacherAnswer, TeacherAnswer.id == Item.answer_id)
+        .outerjoin(
+            _AGAIN,
+            (_AGAIN.run_id == TeacherAnswer.run_id) & (_AGAIN.item_id == Item.id) & (_AGAIN.round == 1),
+        )
+        .outerjoin(Judgement, Judgement.id == Item.decision_id)
+        .where(Item.project_id == project_id, Item.id > after)
+        .order_by(Item.id)
+        .limit(CHUNK)
+    )
+
+
+def _found(row: Row[Any]) -> Found:
+    answer = again = decision = None
+    if row.answer_id is not None:
+        answer = Answered(row.answer_labels, row.answer_analysis, row.answer_harmful)
+    if row.again_id is not None:
+        again = Answered(row.again_labels, row.again_analysis, row.again_harmful)
+    if row.decision_id is not None:
+        decision = Decided(row.decision_labels, row.source, row.verdict, row.reason, row.decision_harmful)
+    return Found(
+        row.item_id,
+        row.external_id,
+        row.text,
+        Candidate(row.split, row.held_out, answer, again, decision),
+    )
