@@ -1,0 +1,99 @@
+"""Resampled figures against scikit-learn, intervals against a known truth."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score
+
+from backend.evaluation.bootstrap import bootstrap, interval, mean_of_known, weighted_auprc, weighted_f1
+from tests.backend.evaluation.build import random_judged
+
+
+def weights_of(posts: int, resamples: int) -> np.ndarray:
+    random = np.random.default_rng(0)
+    drawn = random.multinomial(posts, np.full(posts, 1 / posts), size=resamples)
+    return drawn.T.astype(np.float32)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_weighted_figures_are_scikit_learns(ties: bool) -> None:
+    model = random_judged(posts=60, codes=3, seed=5)
+    assert model.scores is not None
+    scores = model.scores.round(1) if ties else model.scores
+    weights = weights_of(60, 20)
+    f1, auprc = weighted_f1(weights, model.gold, model.named), weighted_auprc(weights, model.gold, scores)
+    for resample in range(20):
+        for column in range(3):
+            gold, sample_weight = model.gold[:, column], weights[:, resample]
+            assert f1[resample, column] == pytest.approx(
+                f1_score(gold, model.named[:, column], sample_weight=sample_weight)
+            )
+            assert auprc[resample, column] == pytest.approx(
+                average_precision_score(gold, scores[:, column], sample_weight=sample_weight), rel=1e-5
+            )
+
+
+def test_a_resample_without_the_category_does_not_count() -> None:
+    gold = np.array([[True], [False]])
+    weights = np.array([[1, 0], [1, 2]], dtype=np.float32)
+    assert np.isnan(weighted_f1(weights, gold, gold)[:, 0]).tolist() == [False, True]
+    assert np.isnan(weighted_auprc(weights, gold, gold.astype(float))[:, 0]).tolist() == [False, True]
+    assert mean_of_known(np.array([[1.0, np.nan], [np.nan, np.nan]])).tolist() == [
+        1.0,
+        pytest.approx(np.nan, nan_ok=True),
+    ]
+
+
+def test_the_same_seed_gives_the_same_resamples() -> None:
+    model = random_judged(posts=50, codes=2, seed=6)
+    first, again = bootstrap([model], resamples=40)[0], bootstrap([model], resamples=40)[0]
+    other = bootstrap([model], resamples=40, seed=1)[0]
+    assert np.array_equal(first.f1, again.f1, equal_nan=True)
+    assert not np.array_equal(first.f1, other.f1, equal_nan=True)
+
+
+def test_a_model_beside_itself_differs_by_nothing() -> None:
+    model = random_judged(posts=80, codes=3, seed=7)
+    a, b = bootstrap([model, model], resamples=100)
+    difference = interval(a.macro_f1 - b.macro_f1)
+    assert difference is not None
+    assert (difference.low, difference.high) == (0, 0)
+
+
+def test_resamples_in_parts_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.evaluation.bootstrap._CHUNK", 500)
+    assert bootstrap([random_judged(posts=80, codes=2, seed=8)], resamples=101)[0].f1.shape == (101, 2)
+
+
+def test_nothing_known_gives_no_interval() -> None:
+    assert interval(np.array([np.nan, np.nan])) is None
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    """The true F1 of a known process lies in about 95% of the intervals (loosely: of 200)."""
+    truth = random_judged(posts=200_000, codes=1, seed=9)
+    true_f1 = f1_score(truth.gold[:, 0], truth.named[:, 0])
+    covered = 0
+    for seed in range(200):
+        found = interval(bootstrap([random_judged(posts=300, codes=1, seed=seed)], resamples=400)[0].f1[:, 0])
+        covered += found is not None and found.low <= true_f1 <= found.high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_paired_intervals_cover_the_true_difference() -> None:
+    """Two models that err alike on the same posts; one is better by a known amount."""
+
+    def pair(posts: int, seed: int) -> tuple:
+        return (
+            random_judged(posts=posts, codes=1, seed=seed, noise=1.0),
+            random_judged(posts=posts, codes=1, seed=seed, noise=1.6),
+        )
+
+    a, b = pair(200_000, 10)
+    true = f1_score(a.gold[:, 0], a.named[:, 0]) - f1_score(b.gold[:, 0], b.named[:, 0])
+    assert true > 0.05
+    covered = 0
+    for seed in range(200):
+        of_a, of_b = bootstrap(pair(300, seed), resamples=400)
+        found = interval(of_a.f1[:, 0] - of_b.f1[:, 0])
+        covered += found is not None and found.low <= true <= found.high
+    assert 0.88 <= covered / 200 <= 0.99
