@@ -39,8 +39,8 @@ class Database:
     def read(self) -> Iterator[Session]:
         """One transaction that sees one state of the database and keeps no writer waiting."""
         with Session(self._reader, expire_on_commit=False) as session:
+            # Closing ends the transaction; a rollback would empty the rows that were handed out.
             yield session
-            session.rollback()
 
     def dispose(self) -> None:
         """Close all connections."""
