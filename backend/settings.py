@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr
@@ -31,6 +32,9 @@ class Settings(BaseSettings):
     teacher_answer_tokens: int = Field(4096, ge=16, description="Most tokens of one answer, thinking included.")
     person: str = Field(default_factory=getpass.getuser, description="Who reviews, without sign-in.")
     lease_minutes: float = Field(15.0, gt=0, description="How long an item waits for the one who opened it.")
+    launcher: Literal["local", "ray"] = Field("local", description="Where trainers run: here, or on Ray.")
+    ray_address: str = Field("http://127.0.0.1:8265", description="Ray's job server.")
+    ray_jobs: int = Field(1, ge=1, le=64, description="Trainers at once on Ray; it gives each its GPU.")
     port: int = Field(8501, ge=1, le=65535, description="Where the app listens on 127.0.0.1.")
 
     @property

@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 _SECONDS = 10
@@ -31,6 +31,13 @@ def gpus() -> tuple[str, ...]:
     return tuple(done.stdout.split()) if done.returncode == 0 else ()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place for one trainer, with the GPU that it is given."""
+
+    device: str | None
+
+
 class Slots:
     """Places for trainers: one for each GPU, one in all without.
 
@@ -38,39 +45,34 @@ class Slots:
         devices: what `CUDA_VISIBLE_DEVICES` is set to in each place; None leaves it alone.
     """
 
-    def __init__(self, devices: tuple[str | None, ...]) -> None:
-        self._free = list(devices)
+    def __init__(self, devices: Sequence[str | None]) -> None:
+        self._count = len(devices)
+        self._free = [Place(device) for device in devices]
         self._changed = threading.Condition()
 
-    @contextmanager
-    def take(self, give_up: Callable[[], bool]) -> Iterator[tuple[bool, str | None]]:
-        """Wait for a place; gives (False, None) where `give_up` came true before there was one."""
+    def __len__(self) -> int:
+        return self._count
+
+    def take(self, give_up: Callable[[], bool]) -> Place | None:
+        """Wait for a place; None where `give_up` came true before there was one."""
         with self._changed:
-            while not self._free and not give_up():
+            while not give_up():
+                if self._free:
+                    return self._free.pop(0)
                 self._changed.wait(0.5)
-            taken = bool(self._free) and not give_up()
-            device = self._free.pop(0) if taken else None
-        try:
-            yield taken, device
-        finally:
-            if taken:
-                self._give_back(device)
+        return None
 
-    @contextmanager
-    def occupy(self, device: str | None) -> Iterator[None]:
-        """Count a trainer that was found at work: its place is taken, if it is free."""
+    def occupy(self, device: str | None) -> Place | None:
+        """The place of a trainer that was found at work; None where it is taken, or unknown here."""
         with self._changed:
-            taken = device in self._free
-            if taken:
-                self._free.remove(device)
-        try:
-            yield
-        finally:
-            if taken:
-                self._give_back(device)
+            for place in self._free:
+                if place.device in (device, None):
+                    self._free.remove(place)
+                    return place
+        return None
 
-    def _give_back(self, device: str | None) -> None:
+    def give_back(self, place: Place) -> None:
+        """Let another trainer have it."""
         with self._changed:
-            self._free.append(device)
-            self._free.sort(key=str)
+            self._free.append(place)
             self._changed.notify()

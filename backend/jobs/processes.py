@@ -25,3 +25,9 @@ def is_alive(pid: int | None, started: float | None) -> bool:
         return False
     found = start_time(pid)
     return found is not None and (started is None or abs(found - started) < _TOLERANCE)
+
+
+def this_process() -> tuple[int, float]:
+    """The id and start time of the process that asks."""
+    process = psutil.Process()
+    return process.pid, process.create_time()

@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _TIMEOUT = 15
 # Seconds between two looks at an empty queue, at most.
 _LOOK = 0.5
+# Seconds that a thread gets to stop when its consumer ends.
+_PATIENCE = 20
 
 
 class JobQueue:
@@ -57,7 +59,11 @@ class JobQueue:
         """Huey's consumers, not started yet, with so many threads each."""
         return [
             self._hueys[lane].create_consumer(
-                workers=count, periodic=False, initial_delay=0.05, max_delay=_LOOK, check_worker_health=True
+                workers=count,
+                periodic=False,
+                initial_delay=0.05,
+                max_delay=_LOOK,
+                shutdown_timeout=_PATIENCE,
             )
             for lane, count in threads.items()
         ]

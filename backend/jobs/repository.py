@@ -78,9 +78,8 @@ class JobRepository:
 
     def beat(self, host: str, pid: int, started_at: datetime) -> None:
         """Give the worker's sign of life; only the newest worker keeps a row."""
-        changed = self._session.execute(
-            update(WorkerBeat).where(WorkerBeat.host == host, WorkerBeat.pid == pid).values(beat_at=now())
-        )
+        own = (WorkerBeat.host == host, WorkerBeat.pid == pid, WorkerBeat.started_at == started_at)
+        changed = self._session.execute(update(WorkerBeat).where(*own).values(beat_at=now()))
         if cast("CursorResult[Any]", changed).rowcount == 0:
             self._session.execute(delete(WorkerBeat))
             self._session.add(WorkerBeat(host=host, pid=pid, started_at=started_at, beat_at=now()))

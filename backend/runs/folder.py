@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backend.errors import OverruleError
+from training.job import Job
 
-JOB = "job.json"
 VALIDATION = "validation"
 
 _SCHEMA = pa.schema(
@@ -25,7 +25,7 @@ _SCHEMA = pa.schema(
         ("harmful", pa.list_(pa.string())),
     ]
 )
-# More would be cut from the middle by nobody: rows that were refused are counted, not all listed.
+# All refused rows are counted; only so many are listed in the database.
 _REFUSED_KEPT = 50
 
 
@@ -69,6 +69,15 @@ def _table(frame: pd.DataFrame) -> pa.Table:
         },
         schema=_SCHEMA,
     )
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether the folder is complete: its `job.json` is written last, and can be read."""
+    try:
+        Job.read(folder)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -211,7 +211,9 @@ class RunService:
         self._session.flush()
 
     def prepare(self, run: Run, folder: Path) -> None:
-        """Write the trainer's folder. `job.json` comes last: a folder that has it is complete."""
+        """Write the trainer's folder, unless it is complete; `job.json` comes last."""
+        if job_folder.is_prepared(folder):
+            return
         evaluation = EvaluationService(self._session)
         set_ids = self._payload(run).set_ids
         for split, name in ((Split.TRAIN, "train"), (Split.VALIDATION, job_folder.VALIDATION)):
