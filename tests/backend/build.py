@@ -2,8 +2,9 @@
 
 from sqlalchemy.orm import Session
 
-from backend.db.models import Category, Item, PolicyVersion, Project, TeacherRun
+from backend.db.models import Category, Item, Judgement, PolicyVersion, Project, TeacherAnswer, TeacherRun
 from backend.db.models.content import Split
+from backend.db.models.review import Source, Verdict
 from backend.db.models.teacher import TeacherOrigin
 from backend.text import text_hash
 
@@ -57,3 +58,48 @@ def add_teacher_run(session: Session, project: Project, policy: PolicyVersion) -
     session.add(run)
     session.flush()
     return run
+
+
+def add_answer(
+    session: Session,
+    run: TeacherRun,
+    item: Item,
+    labels: tuple[str, ...] | None,
+    *,
+    round: int = 0,
+    analysis: str = "",
+    harmful: tuple[str, ...] = (),
+) -> TeacherAnswer:
+    answer = TeacherAnswer(
+        run_id=run.id, item_id=item.id, round=round, labels=labels, analysis=analysis, harmful=harmful
+    )
+    session.add(answer)
+    session.flush()
+    return answer
+
+
+def add_judgement(
+    session: Session,
+    policy: PolicyVersion,
+    item: Item,
+    labels: tuple[str, ...] | None,
+    *,
+    source: Source = Source.GOLD,
+    verdict: Verdict | None = None,
+    person: str = "import",
+    reason: str | None = None,
+    harmful: tuple[str, ...] = (),
+) -> Judgement:
+    judgement = Judgement(
+        item_id=item.id,
+        policy_version_id=policy.id,
+        source=source,
+        person=person,
+        verdict=verdict,
+        labels=labels,
+        reason=reason,
+        harmful=harmful,
+    )
+    session.add(judgement)
+    session.flush()
+    return judgement
