@@ -7,12 +7,13 @@ import streamlit as st
 from ui.components import errors, frame
 from ui.components.pages import PAGES, path
 
-st.set_page_config(page_title="Overrule", page_icon=":material/gavel:", layout="wide")
+# A Material symbol here, or on a page, would be fetched from a foreign host as the tab's icon.
+st.set_page_config(page_title="Overrule", page_icon=frame.ICON, layout="wide")
 
 page = st.navigation(
     [
-        st.Page(path(name), title=title, icon=icon, default=name == "overview")
-        for name, (title, icon) in PAGES.items()
+        st.Page(path(name), title=title, default=name == "overview")
+        for name, (title, _) in PAGES.items()
         if path(name).is_file()
     ],
     position="hidden",

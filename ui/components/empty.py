@@ -13,7 +13,7 @@ def empty(
     *,
     icon: str = ":material/inbox:",
     action: str | None = None,
-    on_click: Callable[[], object] | None = None,
+    on_click: Callable[..., None] | None = None,
     key: str = "empty",
 ) -> bool:
     """Draw an empty state; true in the run in which its button was pressed.

@@ -11,6 +11,7 @@ from ui.components import errors, labels, session, text
 from ui.components.pages import PAGES, path
 from ui.components.worker import worker_dot
 
+ICON = Path(__file__).with_name("icon.svg")
 _STYLE = Path(__file__).with_name("style.css")
 
 
@@ -20,9 +21,10 @@ def draw() -> None:
     with st.sidebar, errors.shown():
         st.html('<div class="ov-name">Overrule</div>')
         session.project_chooser()
-        text.show(Markup('<div class="ov-person">{}</div>').format(text.literal(session.person())))
-        worker_dot()
-        with st.container(key="ov-pages", gap=None):
+        with st.container(key="ov-here", gap="xxsmall"):
+            text.show(Markup('<div class="ov-person">{}</div>').format(text.literal(session.person())))
+            worker_dot()
+        with st.container(key="ov-pages", gap="xxsmall"):
             for name, (title, icon) in PAGES.items():
                 if path(name).is_file():
                     st.page_link(path(name), label=title, icon=icon, width="stretch")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from backend.policies.service import PolicyService
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
+from backend.policies.service import PolicyService
 from ui.components.text import literal
 
 NO_VIOLATION = "no violation"
@@ -36,14 +36,27 @@ _NONE = Markup('<span class="ov-chip ov-none">{}</span>')
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Names and colours of a project's categories, in the order in which the codes came to be."""
+    """Names and colours of a project's categories, in the order in which the codes came to be.
+
+    Attributes:
+        names: by code, of every version.
+        codes: of every version, the oldest first; their place is their colour.
+        rules: the newest version's definitions, by code.
+        current: the newest version's codes, in its order.
+    """
 
     names: dict[str, str]
     codes: tuple[str, ...]
+    rules: dict[str, str] = field(default_factory=dict)
+    current: tuple[str, ...] = ()
 
     def name(self, code: str) -> str:
         """The category's name as it is now; the code itself where no version knows it."""
         return self.names.get(code, code)
+
+    def rule(self, code: str) -> str:
+        """The category's definition as it is now; empty where the policy no longer has it."""
+        return self.rules.get(code, "")
 
     def position(self, code: str) -> int | None:
         """Which of the colours the category has."""
@@ -89,7 +102,9 @@ def load(session: Session, project_id: int) -> Looks:
     names: dict[str, str] = {}
     for version in versions:
         names.update({category.code: category.name for category in version.categories})
-    return Looks(names, tuple(names))
+    newest = versions[-1].categories if versions else []
+    rules = {category.code: category.definition for category in newest}
+    return Looks(names, tuple(names), rules, tuple(rules))
 
 
 def styles() -> str:
@@ -100,4 +115,7 @@ def styles() -> str:
 
 def _rule(name: str, colours: Iterable[str]) -> str:
     light, light_tint, dark, dark_tint = colours
-    return f".ov-c{name} {{ color: light-dark({light}, {dark}); background: light-dark({light_tint}, {dark_tint}); }}"
+    colour, ground = f"light-dark({light}, {dark})", f"light-dark({light_tint}, {dark_tint})"
+    chip = f".ov-c{name} {{ color: {colour}; background: {ground}; }}"
+    pick = f'[class*="st-key-ov-pick-c{name}-"] button::before {{ background: {colour}; }}'
+    return f"{chip}\n{pick}"

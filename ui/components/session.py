@@ -38,11 +38,8 @@ def browser_id() -> str:
 def remember_browser() -> None:
     """Set the cookie where the browser did not send it; draws nothing that can be seen."""
     if st.context.cookies.get(_BROWSER) != browser_id():
-        st.html(
-            f"<script>document.cookie = '{_BROWSER}={browser_id()}; path=/; max-age=31536000; SameSite=Strict'"
-            "</script>",
-            unsafe_allow_javascript=True,
-        )
+        cookie = f"{_BROWSER}={browser_id()}; path=/; max-age=31536000; SameSite=Strict"
+        st.html(f"<script>document.cookie = '{cookie}'</script>", unsafe_allow_javascript=True)
 
 
 def projects() -> list[Project]:

@@ -22,7 +22,7 @@ _LEARNED = Markup('<span class="ov-learned">{}</span>')
 _GIVEN = Markup('<span class="ov-given">{}</span>')
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # What a browser does not draw, or what would end its reading of the text.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def literal(text: str, marks: Iterable[Span] = ()) -> Markup:

@@ -1,0 +1,1 @@
+"""Where each step stands and what to do next."""

@@ -1,0 +1,92 @@
+"""All SQL of the overview: counts that indexes alone can answer."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from backend.db.models import DatasetVersion, Item, Job, Project, Run
+from backend.db.models.content import Agreement, Queue, Split
+from backend.db.models.jobs import JobState
+from backend.jobs.states import ENDED
+
+WRONG_RANK = 1
+"""Up to this place in the queue an item differs from the decision, or was sent back."""
+
+
+class OverviewRepository:
+    """Reads where a project stands."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def agreements(self, project_id: int) -> dict[Agreement, int]:
+        """Items by how the teacher's answer stands to the decision."""
+        found = select(Item.agreement, func.count()).where(Item.project_id == project_id)
+        return dict(self._session.execute(found.group_by(Item.agreement)).tuples().all())
+
+    def splits(self, project_id: int) -> dict[Split, int]:
+        """Items by what they are used for."""
+        found = select(Item.split, func.count()).where(Item.project_id == project_id)
+        return dict(self._session.execute(found.group_by(Item.split)).tuples().all())
+
+    def reviewed(self, project_id: int) -> int:
+        """Items whose decision is a review's."""
+        # A range instead of "is not null", so that both databases walk the index on verdicts.
+        reviewed = select(func.count()).where(Item.project_id == project_id, Item.verdict > "")
+        return self._session.scalar(reviewed) or 0
+
+    def waiting(self, project_id: int) -> dict[tuple[Queue, bool], int]:
+        """Waiting items by queue, and by whether they differ from the decision or were sent back."""
+        differs = Item.queue_rank <= WRONG_RANK
+        found = (
+            select(Item.queue, differs, func.count())
+            .where(Item.project_id == project_id, Item.queue.in_(list(Queue)))
+            .group_by(Item.queue, differs)
+        )
+        return {(queue, bool(differing)): n for queue, differing, n in self._session.execute(found) if queue}
+
+    def newest_version(self, project_id: int) -> DatasetVersion | None:
+        """The newest dataset version."""
+        return self._session.scalar(
+            select(DatasetVersion)
+            .where(DatasetVersion.project_id == project_id)
+            .order_by(DatasetVersion.number.desc())
+            .limit(1)
+        )
+
+    def newest_run(self, project_id: int) -> tuple[Run, Job] | None:
+        """The newest run and its job."""
+        row = self._session.execute(
+            select(Run, Job)
+            .join(Job, Job.id == Run.job_id)
+            .where(Run.project_id == project_id)
+            .order_by(Run.number.desc())
+            .limit(1)
+        ).one_or_none()
+        return None if row is None else (row[0], row[1])
+
+    def runs_done(self, project_id: int) -> int:
+        """Runs that left an adapter."""
+        done = (
+            select(func.count())
+            .select_from(Run)
+            .join(Job, Job.id == Run.job_id)
+            .where(Run.project_id == project_id, Job.state == JobState.SUCCEEDED)
+        )
+        return self._session.scalar(done) or 0
+
+    def active(self, project_id: int) -> tuple[Job, ...]:
+        """Jobs that wait or are at work, oldest first."""
+        open_ = [state for state in JobState if state not in ENDED]
+        return tuple(
+            self._session.scalars(
+                select(Job).where(Job.project_id == project_id, Job.state.in_(open_)).order_by(Job.id)
+            )
+        )
+
+    def champion_run(self, project_id: int) -> Run | None:
+        """The run in use; None while the base model is champion."""
+        return self._session.scalar(
+            select(Run).join(Project, Project.champion_run_id == Run.id).where(Project.id == project_id)
+        )

@@ -1,0 +1,180 @@
+"""The state of one reviewer's desk: which queue, which post, and what is being written on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import streamlit as st
+from sqlalchemy.orm import Session
+
+from backend.db.engine import get_database
+from backend.db.models.content import Queue
+from backend.db.models.review import Verdict
+from backend.review.marks import compose_reason, spans
+from backend.review.service import ReviewService
+from backend.review.views import ReviewItem
+from backend.settings import get_settings
+from ui.components import errors, session
+from ui.components.labels import Looks
+
+_DRAFT, _QUEUE, _SAVED, _NOTICE = "review draft", "review queue", "review saved", "review notice"
+
+
+class Mode(StrEnum):
+    """What is being written."""
+
+    LABELS = "labels"  # the teacher's labels are wrong, or there are none
+    REASON = "reason"  # its labels are right, its reason is bad
+
+
+@dataclass(slots=True)
+class Draft:
+    """A decision that is being written.
+
+    Attributes:
+        labels: the codes chosen; None until something is, since "no violation" is a choice too.
+        teachers_words: the reason starts from the teacher's prose instead of being composed.
+        edited: the person wrote in the reason, which is theirs from then on.
+    """
+
+    item_id: int
+    mode: Mode
+    labels: tuple[str, ...] | None = None
+    teachers_words: bool = False
+    edited: bool = False
+
+
+def service(database: Session) -> ReviewService:
+    """Review for this person in this browser."""
+    return ReviewService(
+        database,
+        person=session.person(),
+        browser=session.browser_id(),
+        lease_minutes=get_settings().lease_minutes,
+    )
+
+
+def queue() -> Queue:
+    """The queue that was chosen."""
+    return Queue(st.session_state.get(_QUEUE) or Queue.TEACHER)
+
+
+def queue_key() -> str:
+    """The key of the widget that chooses the queue."""
+    return _QUEUE
+
+
+def saved_at() -> datetime | None:
+    """When the last decision of this session was stored."""
+    return st.session_state.get(_SAVED)
+
+
+def take_notice() -> str | None:
+    """What the last action has to say, once."""
+    notice: str | None = st.session_state.pop(_NOTICE, None)
+    return notice
+
+
+def draft(item: ReviewItem) -> Draft | None:
+    """What is being written on this post. Without an answer to judge, writing is all there is."""
+    found: Draft | None = st.session_state.get(_DRAFT)
+    if found is not None and found.item_id == item.id:
+        return found
+    if item.answer is None:
+        st.session_state[_DRAFT] = found = Draft(item.id, Mode.LABELS)
+        return found
+    return None
+
+
+def begin(item: ReviewItem, mode: Mode) -> None:
+    """Open the editor; a bad reason is mended from the teacher's words."""
+    st.session_state[_DRAFT] = Draft(item.id, mode, teachers_words=mode is Mode.REASON)
+
+
+def leave() -> None:
+    """Close the editor without saving."""
+    st.session_state.pop(_DRAFT, None)
+
+
+def toggle(item: ReviewItem, code: str) -> None:
+    """Choose a category, or take it back."""
+    current = draft(item)
+    if current is not None:
+        chosen = current.labels or ()
+        current.labels = tuple(each for each in chosen if each != code) if code in chosen else (*chosen, code)
+        current.labels = current.labels or None
+
+
+def choose_none(item: ReviewItem) -> None:
+    """Choose that no rule is broken."""
+    current = draft(item)
+    if current is not None:
+        current.labels = ()
+
+
+def swap_words(item: ReviewItem) -> None:
+    """Bring the teacher's prose back into the reason, or compose it anew."""
+    current = draft(item)
+    if current is not None:
+        current.teachers_words = not current.teachers_words
+        current.edited = False
+
+
+def mark_edited(item: ReviewItem) -> None:
+    """The reason was changed by hand."""
+    current = draft(item)
+    if current is not None:
+        current.edited = True
+
+
+def quotes(item: ReviewItem) -> list[str]:
+    """The teacher's quotes that do stand in the post."""
+    return [quote for quote in (item.answer.harmful if item.answer else ()) if spans(item.text, [quote])]
+
+
+def reason(
+    item: ReviewItem, current: Draft, chosen: Sequence[str], looks: Looks, quoted: Sequence[str]
+) -> str:
+    """The reason to begin with: the teacher's words, or composed from quote and rule."""
+    if current.teachers_words and item.answer is not None:
+        return item.answer.analysis
+    rule = "; ".join(looks.rule(code).rstrip(".") for code in chosen if looks.rule(code))
+    return compose_reason([looks.name(code) for code in chosen], " … ".join(quoted), rule)
+
+
+def decide(item: ReviewItem, verdict: Verdict, **parts: Any) -> None:
+    """Store a decision in a transaction of its own; the editor closes only if it was stored."""
+    with errors.kept():
+        with get_database().write() as database:
+            answer_id = item.answer.id if item.answer else None
+            saved = service(database).decide(item.id, verdict, answer_id=answer_id, **parts)
+        st.session_state[_SAVED] = saved.at
+        leave()
+
+
+def undo() -> None:
+    """Take back the last decision and show its post again."""
+    with errors.kept():
+        with get_database().write() as database:
+            undone = service(database).undo(session.project_id())
+        leave()
+        if undone is None:
+            st.session_state[_NOTICE] = "There is nothing of yours to take back."
+            return
+        st.session_state[_QUEUE] = undone.queue
+        st.session_state[_NOTICE] = "Taken back."
+
+
+def covered(item: ReviewItem) -> bool:
+    """Whether this post is covered until someone looks."""
+    chosen = session.project()
+    return bool(st.session_state.get(f"covered {item.id}", chosen is not None and chosen.blur))
+
+
+def cover(item: ReviewItem) -> None:
+    """Cover the post, or uncover it."""
+    st.session_state[f"covered {item.id}"] = not covered(item)

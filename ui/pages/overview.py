@@ -1,0 +1,232 @@
+"""Overview: where each step stands, what to do next, how good the champion is."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from markupsafe import Markup
+
+from backend.db.engine import get_database
+from backend.db.models import Event
+from backend.db.models.content import Agreement
+from backend.evaluation.results import ModelRow
+from backend.overview.service import OverviewService
+from backend.overview.steps import new_decisions, next_step, steps
+from backend.overview.views import Action, Champion, NextStep, Standing, Step, StepState
+from backend.runs.service import RunService
+from backend.teacher.results import AgreementTable
+from backend.teacher.service import TeacherService
+from ui.components import charts, errors, labels, numbers, session, text
+from ui.components.empty import empty
+#from ui.components.import_dialog import import_dialog
+from ui.components.pages import go, path
+
+_SIGN = {StepState.EMPTY: "○", StepState.OPEN: "◐", StepState.RUNNING: "◌", StepState.DONE: "●"}
+_WORD = {
+    StepState.EMPTY: "to do",
+    StepState.OPEN: "open",
+    StepState.RUNNING: "at work",
+    StepState.DONE: "done",
+}
+
+
+def draw() -> None:
+    """Draw the page."""
+    if session.project() is None:
+        _first_time()
+        return
+    project_id = session.project_id()
+    with get_database().read() as database:
+        overview = OverviewService(database)
+        standing = overview.standing(project_id)
+        champion = overview.champion(project_id)
+        lately = overview.latest(project_id)
+        agreement = TeacherService(database).agreement(project_id)
+        looks = labels.load(database, project_id)
+    _heading()
+    _steps(steps(standing))
+    _cards(standing)
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        _champion(champion)
+        _lately(lately)
+    with right:
+        _agreement(agreement, looks)
+
+
+def _first_time() -> None:
+    st.title("Overview", anchor=False)
+    if empty(
+        "No project yet",
+        "A project holds posts, the rules they are judged by, and the students that learn from them. "
+        "Import posts to make one.",
+        icon=":material/upload_file:",
+        action="Import posts",
+    ):
+        import_dialog()
+
+
+def _heading() -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title(session.project_name(), anchor=False, width="content")
+        if st.button("Import", icon=":material/upload_file:"):
+            import_dialog()
+
+
+def _steps(found: list[Step]) -> None:
+    with st.container(key="ov-steps"):
+        for column, step in zip(st.columns(len(found), gap="small"), found, strict=True):
+            look = "ov-step-next" if step.is_next else "ov-step"
+            with column, st.container(key=f"{look}-{step.name.lower()}", border=True, gap=None):
+                st.page_link(path(step.page), label=step.name)
+                text.show(_STEP.format(step.figure, step.detail, _state(step)))
+
+
+_STEP = Markup('<div class="ov-figure">{}</div><div class="ov-detail">{}</div><div class="ov-state">{}</div>')
+
+
+def _state(step: Step) -> Markup:
+    sign = Markup('<span aria-hidden="true">{}</span> {}').format(_SIGN[step.state], _WORD[step.state])
+    return sign + Markup(' · <b class="ov-next">next</b>') if step.is_next else sign
+
+
+def _cards(standing: Standing) -> None:
+    step = next_step(standing)
+    beside = standing.new_decisions > 0 and step.action is not Action.RETRAIN and not standing.active
+    columns = st.columns([3, 2] if beside else 1, gap="small")
+    with (
+        columns[0],
+        st.container(key="ov-card-next", border=True, horizontal=True, vertical_alignment="center"),
+    ):
+        st.markdown(f"**Next** · {step.text}", width="stretch")
+        if st.button(step.label, type="primary", key="next step"):
+            _take(step)
+    if beside:
+        with (
+            columns[1],
+            st.container(key="ov-card-retrain", border=True, horizontal=True, vertical_alignment="center"),
+        ):
+            st.markdown(new_decisions(standing), width="stretch")
+            if st.button("Retrain", icon=":material/model_training:", key="retrain"):
+                _retrain()
+
+
+@errors.shown()
+def _take(step: NextStep) -> None:
+    if step.action is Action.IMPORT:
+        import_dialog()
+    elif step.action is Action.RETRAIN:
+        _retrain()
+    else:
+        go(step.page)
+
+
+@errors.shown()
+def _retrain() -> None:
+    with get_database().write() as database:
+        RunService(database).retrain(session.project_id(), person=session.person())
+    go("training")
+
+
+def _champion(champion: Champion) -> None:
+    st.subheader("Champion", anchor=False)
+    if champion.row is None:
+        st.markdown(
+            f"The {champion.name.lower()} is in use. Nothing has been scored yet: train a student to see both."
+        )
+        return
+    rows = [_model(champion.row, champion.base, "champion")]
+    if champion.base is not None:
+        rows.append(_model(champion.base, None, "untrained"))
+    if champion.challenger is not None:
+        rows.append(_model(champion.challenger, champion.row, "challenger"))
+    text.show(_TABLE.format(Markup("").join(rows)))
+    measured = f"On {numbers.things(champion.row.posts, 'post')} of the test split. "
+    st.caption(measured + "Changes are against the line that each is measured by: base model, or champion.")
+
+
+_TABLE = Markup(
+    '<table class="ov-table"><thead><tr><th></th><th>Macro-F1</th><th>AUPRC</th>'
+    "<th>Any violation, F1</th></tr></thead><tbody>{}</tbody></table>"
+)
+_MODEL = Markup(
+    '<tr><th scope="row">{} <span class="ov-faint">{}</span></th><td>{}</td><td>{}</td><td>{}</td></tr>'
+)
+
+
+def _model(row: ModelRow, against: ModelRow | None, word: str) -> Markup:
+    return _MODEL.format(
+        row.name[:1].upper() + row.name[1:],
+        word,
+        _figure(row.macro_f1, against.macro_f1 if against else None),
+        _figure(row.macro_auprc, against.macro_auprc if against else None),
+        _figure(row.any_f1, against.any_f1 if against else None),
+    )
+
+
+def _figure(value: float | None, before: float | None) -> Markup:
+    if value is None or before is None:
+        return Markup("{}").format(numbers.score(value))
+    gain = value - before
+    look, sign = (
+        ("ov-good", "▲")
+        if round(gain, 2) > 0
+        else ("ov-bad", "▼")
+        if round(gain, 2) < 0
+        else ("ov-faint", "")
+    )
+    return Markup('{} <span class="{}">{} {}</span>').format(
+        numbers.score(value), look, sign, numbers.change(gain)
+    )
+
+
+def _agreement(table: AgreementTable, looks: labels.Looks) -> None:
+    st.subheader("Teacher and people", anchor=False)
+    if table.compared == 0:
+        st.markdown(
+            "As soon as posts have both a teacher's answer and a label that people gave, this shows where they differ."
+        )
+        return
+    wrong = [
+        numbers.things(table.counts.get(Agreement.FALSE_ALARM, 0), "false alarm"),
+        f"{numbers.count(table.counts.get(Agreement.MISSED, 0))} missed",
+    ]
+    if other := table.counts.get(Agreement.OTHER_LABELS, 0):
+        wrong.append(f"{numbers.count(other)} with other labels")
+    st.markdown(
+        f"They agree on **{numbers.count(table.agrees)} of {numbers.things(table.compared, 'post')}** "
+        f"({numbers.share(table.agrees, table.compared)}). The teacher is wrong on "
+        f"{numbers.count(table.differs)}: {', '.join(wrong)}."
+    )
+    parts = {"Both say so": charts.CALM, "Only the teacher": charts.BAD, "Only people": charts.WARN}
+    frame = pd.DataFrame(
+        [
+            {"category": looks.name(each.code), "part": part, "posts": n}
+            for each in table.categories
+            for part, n in zip(parts, (each.both, each.teacher_only, each.people_only), strict=True)
+        ]
+    )
+    st.altair_chart(
+        charts.stacked_bars(
+            frame, category="category", value="posts", part="part", parts=parts, unit="posts"
+        ),
+        alt="By category: posts that both name, that only the teacher names, that only people name",
+    )
+
+
+def _lately(events: list[Event]) -> None:
+    st.subheader("Lately", anchor=False)
+    if not events:
+        st.markdown("Nothing has happened yet.")
+        return
+    rows = [
+        _EVENT.format(numbers.moment(event.created_at), text.literal(event.text), text.literal(event.person))
+        for event in events
+    ]
+    text.show(Markup('<ul class="ov-events">{}</ul>').format(Markup("").join(rows)))
+
+
+_EVENT = Markup('<li><time>{}</time><span>{} <span class="ov-faint">{}</span></span></li>')
+
+
+draw()

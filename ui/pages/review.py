@@ -1,0 +1,389 @@
+"""Review: judge one answer after another, from the keyboard."""
+
+from __future__ import annotations
+
+import streamlit as st
+from markupsafe import Markup
+
+from backend.db.engine import get_database
+from backend.db.models.content import Queue, Split
+from backend.db.models.review import Verdict
+from backend.overview.service import OverviewService
+from backend.overview.views import Action
+from backend.projects.service import ProjectService
+from backend.review.marks import spans
+from backend.review.views import Earlier, QueueProgress, ReviewAnswer, ReviewItem
+from ui.components import desk, errors, labels, numbers, session, text
+from ui.components.desk import Draft, Mode
+from ui.components.empty import empty
+from ui.components.pages import go
+
+_QUEUES = {Queue.TEACHER: "Teacher's answers", Queue.SCRATCH: "From scratch"}
+_SPLITS = {Split.TRAIN: "training post", Split.VALIDATION: "validation post", Split.TEST: "test post"}
+_VERDICTS = {
+    Verdict.RIGHT: "right",
+    Verdict.WRONG_LABELS: "wrong labels",
+    Verdict.BAD_REASON: "bad reason",
+    Verdict.CANNOT_TELL: "can't tell",
+    Verdict.DISCARD: "discarded",
+    Verdict.FROM_SCRATCH: "judged from scratch",
+}
+_SHORTCUTS = 9
+# Longer prose is folded after about four lines.
+_FOLD_AFTER = 260
+
+
+def draw() -> None:
+    """Draw the page: what stays, then the desk, which alone is drawn again with each decision."""
+    chosen = session.project()
+    if chosen is None:
+        if empty("Nothing to review", "Posts and a teacher's answers come first.", action="Go to Overview"):
+            go("overview")
+        return
+    with st.container(key="ov-review-top", horizontal=True, vertical_alignment="center"):
+        st.title("Review", anchor=False, width="content")
+        st.segmented_control(
+            "Queue",
+            list(_QUEUES),
+            key=desk.queue_key(),
+            default=None if desk.queue_key() in st.session_state else Queue.TEACHER,
+            required=True,
+            format_func=_QUEUES.__getitem__,
+            label_visibility="collapsed",
+            on_change=desk.leave,
+        )
+        st.space("stretch")
+        st.toggle("Cover posts", value=chosen.blur, key=f"blur-{chosen.id}", on_change=_set_blur)
+    _desk()
+
+
+def _set_blur() -> None:
+    chosen = session.project()
+    if chosen is None:
+        return
+    with errors.kept(), get_database().write() as database:
+        ProjectService(database).set_blur(chosen.id, bool(st.session_state[f"blur-{chosen.id}"]))
+
+
+@st.fragment
+@errors.shown()
+def _desk() -> None:
+    errors.show_kept()
+    with get_database().write() as database:
+        review = desk.service(database)
+        item = review.next(session.project_id(), desk.queue())
+        progress = item.progress if item else review.progress(session.project_id(), desk.queue())
+        looks = labels.load(database, session.project_id())
+    _status(item, progress)
+    if item is None:
+        _nothing_left(progress)
+        return
+    current = desk.draft(item)
+    left, right = st.columns(2, gap="small")
+    with left, st.container(key="ov-card-post", border=True, gap="small", height="stretch"):
+        _post(item)
+    with right:
+        if current is None:
+            with st.container(key="ov-card-teacher", border=True, gap="small", height="stretch"):
+                _teacher(item, looks)
+            parts = None
+        else:
+            with st.container(key="ov-card-edit", border=True, gap="small", height="stretch"):
+                parts = _editor(item, current, looks)
+    if current is None or parts is None:
+        _verdicts(item)
+    else:
+        _saving(item, current, parts)
+    _policy(item, current, looks)
+
+
+def _status(item: ReviewItem | None, progress: QueueProgress) -> None:
+    with st.container(key="ov-review-status", horizontal=True, vertical_alignment="center"):
+        text.show(_STATUS.format(_place(progress), item.why) if item else Markup("<span></span>"))
+        st.space("stretch")
+        saved, notice = desk.saved_at(), desk.take_notice()
+        said = notice or (f"saved {numbers.clock(saved)}" if saved else "")
+        if said:
+            text.show(Markup('<span class="ov-faint" role="status">{}</span>').format(said))
+        st.button("Undo", icon=":material/undo:", shortcut="U", on_click=desk.undo, key="undo")
+        if item is not None:
+            word, icon = ("Uncover", "visibility") if desk.covered(item) else ("Cover", "visibility_off")
+            st.button(
+                word, icon=f":material/{icon}:", shortcut="B", on_click=desk.cover, args=(item,), key="cover"
+            )
+
+
+_STATUS = Markup('<span><b>{}</b> <span class="ov-faint">·</span> {}</span>')
+
+
+def _place(progress: QueueProgress) -> str:
+    total = f"more than {numbers.count(progress.total)}" if progress.more else numbers.count(progress.total)
+    return f"{numbers.count(progress.position)} of {total}"
+
+
+def _post(item: ReviewItem) -> None:
+    quoted = item.answer.harmful if item.answer else ()
+    body = text.post(item.text, spans(item.text, quoted), blur=desk.covered(item))
+    about = [item.source, *(str(value) for value in list(item.meta.values())[:2]), _SPLITS[item.split]]
+    small = Markup(" · ").join(text.literal(each) for each in [*about, item.external_id] if each)
+    text.show(
+        Markup('<div class="ov-label">Post</div>{}<div class="ov-small ov-faint">{}</div>').format(
+            body, small
+        )
+    )
+
+
+def _teacher(item: ReviewItem, looks: labels.Looks) -> None:
+    answer = item.answer
+    assert answer is not None, "without an answer the editor is open"
+    rows = [("Says", looks.chips(answer.labels))]
+    if item.gold_labels is not None:
+        rows.append(("Gold", looks.chips(item.gold_labels)))
+    if item.earlier is not None:
+        rows.append(("Before", _earlier(item.earlier, looks)))
+    rows.append(("Quotes", text.quoted(answer.harmful)))
+    if rules := [looks.rule(code) for code in answer.labels if looks.rule(code)]:
+        rows.append(("Rule", text.literal(" ".join(rules))))
+    rows.append(("Analysis", _folded(answer.analysis)))
+    if item.gold_reason:
+        rows.append(("Gold reason", _folded(item.gold_reason)))
+    if item.recheck is not None:
+        rows.append(("Recheck", _recheck(item.recheck, looks)))
+    heading = Markup('<div class="ov-label">Teacher said <span class="ov-faint">{}</span></div>')
+    text.show(heading.format(text.literal(answer.model)) + _facts(rows))
+
+
+def _facts(rows: list[tuple[str, Markup]]) -> Markup:
+    lines = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in rows)
+    return Markup('<dl class="ov-facts">{}</dl>').format(lines)
+
+
+def _folded(prose: str) -> Markup:
+    if not prose.strip():
+        return Markup('<span class="ov-faint">none given</span>')
+    if len(prose) <= _FOLD_AFTER:
+        return Markup('<div class="ov-prose" dir="auto">{}</div>').format(text.literal(prose))
+    return Markup('<details class="ov-fold"><summary><span dir="auto">{}</span></summary></details>').format(
+        text.literal(prose)
+    )
+
+
+def _recheck(answer: ReviewAnswer, looks: labels.Looks) -> Markup:
+    return Markup('<details><summary>{}</summary><div class="ov-prose" dir="auto">{}</div></details>').format(
+        looks.chips(answer.labels), text.literal(answer.analysis)
+    )
+
+
+def _earlier(earlier: Earlier, looks: labels.Looks) -> Markup:
+    verdict = _VERDICTS.get(earlier.verdict, "decided") if earlier.verdict else "decided"
+    chips = looks.chips(earlier.labels) if earlier.labels is not None else Markup("")
+    return Markup('{} <span class="ov-faint">{}: {}, {}</span>').format(
+        chips, text.literal(earlier.person), verdict, numbers.moment(earlier.at)
+    )
+
+
+def _verdicts(item: ReviewItem) -> None:
+    with st.container(key="ov-verdicts"):
+        right, wrong, reason, tell, discard = st.columns(5, gap="small")
+    right.button(
+        "Right",
+        shortcut="A",
+        type="primary",
+        width="stretch",
+        key="right",
+        on_click=desk.decide,
+        args=(item, Verdict.RIGHT),
+    )
+    wrong.button(
+        "Wrong labels",
+        shortcut="W",
+        width="stretch",
+        key="wrong",
+        on_click=desk.begin,
+        args=(item, Mode.LABELS),
+    )
+    reason.button(
+        "Bad reason", shortcut="E", width="stretch", key="bad", on_click=desk.begin, args=(item, Mode.REASON)
+    )
+    _dropping(item, tell, discard)
+
+
+def _dropping(
+    item: ReviewItem, tell: st.delta_generator.DeltaGenerator, discard: st.delta_generator.DeltaGenerator
+) -> None:
+    tell.button(
+        "Can't tell",
+        shortcut="T",
+        width="stretch",
+        key="tell",
+        on_click=desk.decide,
+        args=(item, Verdict.CANNOT_TELL),
+    )
+    discard.button(
+        "Discard",
+        shortcut="D",
+        width="stretch",
+        key="discard",
+        on_click=desk.decide,
+        args=(item, Verdict.DISCARD),
+    )
+
+
+def _editor(item: ReviewItem, current: Draft, looks: labels.Looks) -> dict[str, object]:
+    """Draw what is being written and give back the parts of the decision."""
+    chosen = current.labels
+    if current.mode is Mode.REASON and item.answer is not None:
+        chosen = item.answer.labels
+        text.show(Markup('<div class="ov-label">A better reason for</div>') + looks.chips(chosen))
+    else:
+        _chips(item, current, looks)
+    quoted: list[str] = []
+    if chosen:
+        found = desk.quotes(item)
+        quoted = st.multiselect(
+            "Quoted from the post",
+            found,
+            default=found,
+            accept_new_options=True,
+            key=f"quotes-{item.id}",
+            placeholder="Type a passage of the post and press Enter",
+        )
+    reason = None
+    if chosen is not None:
+        reason = _reason(item, current, chosen, looks, quoted)
+    return {"labels": chosen, "harmful": tuple(quoted), "reason": reason}
+
+
+def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
+    said = [
+        Markup(' <span class="ov-faint">{}</span> {}').format(who, looks.chips(codes))
+        for who, codes in (("teacher", item.answer and item.answer.labels), ("gold", item.gold_labels))
+        if codes is not None
+    ]
+    text.show(Markup('<div class="ov-label">The labels are {}</div>').format(Markup(" ").join(said)))
+    with st.container(key="ov-picks", horizontal=True, gap="xsmall"):
+        for number, code in enumerate(looks.current, start=1):
+            on = code in (current.labels or ())
+            position = looks.position(code)
+            st.button(
+                text.label(looks.name(code)),
+                key=f"ov-pick-c{position}-{code}",
+                shortcut=str(number) if number <= _SHORTCUTS else None,
+                type="primary" if on else "secondary",
+                on_click=desk.toggle,
+                args=(item, code),
+            )
+        st.button(
+            "No violation",
+            key="ov-pick-none",
+            shortcut="0",
+            type="primary" if current.labels == () else "secondary",
+            on_click=desk.choose_none,
+            args=(item,),
+        )
+
+
+def _reason(
+    item: ReviewItem, current: Draft, chosen: tuple[str, ...], looks: labels.Looks, quoted: list[str]
+) -> str:
+    key = f"reason-{item.id}-{current.mode}"
+    if not current.edited:
+        st.session_state[key] = desk.reason(item, current, chosen, looks, quoted)
+    written = st.text_area(
+        "Reason",
+        key=key,
+        height=112,
+        on_change=desk.mark_edited,
+        args=(item,),
+        help="Tab, then Enter saves.",
+    )
+    if current.mode is Mode.REASON:
+        _focus(key, item)
+    return written
+
+
+def _focus(key: str, item: ReviewItem) -> None:
+    """Put the cursor into the reason, since writing it is what this key was pressed for."""
+    script = f"<script>/* {item.id} */ document.querySelector('.st-key-{key} textarea')?.focus()</script>"
+    with st.container(key="ov-focus"):
+        st.html(script, unsafe_allow_javascript=True)
+
+
+def _saving(item: ReviewItem, current: Draft, parts: dict[str, object]) -> None:
+    verdict = Verdict.BAD_REASON if current.mode is Mode.REASON else Verdict.WRONG_LABELS
+    if item.answer is None:
+        verdict = Verdict.FROM_SCRATCH
+    if verdict is Verdict.BAD_REASON:
+        parts = {name: value for name, value in parts.items() if name != "labels"}
+    with st.container(key="ov-verdicts"):
+        save, first, second, tell, discard = st.columns([2, 1, 1, 1, 1], gap="small")
+    save.button(
+        "Save" if parts.get("reason") is not None else "Choose the labels",
+        shortcut="Enter",
+        type="primary",
+        width="stretch",
+        key="save",
+        disabled=parts.get("reason") is None,
+        on_click=desk.decide,
+        args=(item, verdict),
+        kwargs=parts,
+    )
+    if item.answer is None:
+        _dropping(item, tell, discard)
+        return
+    second.button("Back", shortcut="Esc", width="stretch", key="back", on_click=desk.leave)
+    word = "Compose anew" if current.teachers_words else "Teacher's words"
+    first.button(
+        word,
+        shortcut="P",
+        width="stretch",
+        key="words",
+        on_click=desk.swap_words,
+        args=(item,),
+        disabled=parts.get("reason") is None,
+    )
+
+
+def _policy(item: ReviewItem, current: Draft | None, looks: labels.Looks) -> None:
+    answered = item.answer.labels if item.answer else ()
+    named = {*answered, *(item.gold_labels or ()), *((current.labels or ()) if current else ())}
+    first = [code for code in looks.current if code in named]
+    words = ", ".join(text.label(looks.name(code)) for code in first)
+    with st.expander(f"Policy: {words}" if words else "Policy"):
+        rest = [code for code in looks.current if code not in named]
+        text.show(_facts_of_rules([*first, *rest], looks))
+
+
+def _facts_of_rules(codes: list[str], looks: labels.Looks) -> Markup:
+    rows = [(code, text.literal(looks.rule(code))) for code in codes]
+    lines = Markup("").join(
+        Markup("<dt>{}</dt><dd>{}</dd>").format(looks.chip(code), rule) for code, rule in rows
+    )
+    return Markup('<dl class="ov-facts ov-rules">{}</dl>').format(lines)
+
+
+def _nothing_left(progress: QueueProgress) -> None:
+    if progress.left:
+        waiting = numbers.things(progress.left, "post")
+        empty(
+            "All that is left is open elsewhere",
+            f"{waiting} of this queue are being judged in another browser. "
+            "They come back here when they are not decided within a few minutes.",
+            icon=":material/hourglass_top:",
+        )
+        return
+    with get_database().read() as database:
+        step = OverviewService(database).next_step(session.project_id())
+    done = f"{numbers.things(progress.done, 'post')} judged. " if progress.done else ""
+    title = "The queue is done" if progress.done else "Nothing waits here"
+    goes = step.action is Action.GO and step.page != "review"
+    if empty(
+        title,
+        f"{done}Next: {text.label(step.text)}",
+        icon=":material/task_alt:",
+        action=step.label if goes else "Go to Overview",
+    ):
+        go(step.page if goes else "overview")
+
+
+draw()
