@@ -1,0 +1,364 @@
+"""What can be done with files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from backend import events
+from backend.db.models import EvaluationSet, Import
+from backend.db.models.content import Split
+from backend.db.models.evaluation import SetOrigin
+from backend.errors import ConflictError, InvalidInputError
+from backend.intake.answers import AnswerImport, Said, Voice
+from backend.intake.columns import ColumnMapping, Purpose, guess_mapping
+from backend.intake.place import Place, Places
+from backend.intake.posts import PostImport
+from backend.intake.preview import preview
+from backend.intake.readers import Table, open_table
+from backend.intake.reports import AnswerReport, ImportReport, Rejected, SetReport
+from backend.intake.repository import IntakeRepository
+from backend.intake.rows import Answered, Post, read_answer, read_post
+from backend.intake.scan import Scan, parse, scan
+from backend.intake.sets import SetBuilder, check_name, check_positive
+from backend.items.repository import ItemRepository
+from backend.projects.service import ProjectService
+
+__all__ = ["IntakeService", "preview"]
+
+Progress = Callable[[int, int | None], None]
+T = TypeVar("T")
+
+_CHUNK = 2_000
+_TEACHER = "teacher"
+# So many reasons are told where not one row could be used.
+_TOLD = 3
+
+
+class IntakeService:
+    """Reads files in. Each call belongs in one transaction: a file that fails changes nothing."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._repository = IntakeRepository(session)
+        self._projects = ProjectService(session)
+        self._places = Places(session)
+
+    def import_posts(
+        self,
+        project: str,
+        source: Path,
+        *,
+        file_name: str | None = None,
+        mapping: ColumnMapping | None = None,
+        none_label: str | None = None,
+        add_categories: bool = False,
+        model: str | None = None,
+        person: str,
+        on_progress: Progress | None = None,
+    ) -> ImportReport:
+        """Import posts, with the teacher's answers where the file has them.
+
+        Args:
+            project: name or number; a name that no project has makes one.
+            mapping: which column is what; guessed where it is not given.
+            none_label: the label that means "no violation"; guessed where it is not given.
+            add_categories: make a new policy version for labels that the policy does not know.
+            model: the teacher's name, where the file's answers do not say it.
+
+        Raises:
+            InvalidInputError: the file cannot be read, or none of its rows can be used.
+        """
+        table, mapping = _opened(source, file_name, mapping, Purpose.POSTS)
+        found = scan(table.read(), mapping)
+        place = self._places.find_or_make(
+            project, found, none_label, add_categories=add_categories, person=person
+        )
+        note = self._note(place, table, mapping, source, person)
+        voice = _voice(place, model, person)
+        answers = AnswerImport(self._repository, voice)
+        posts = PostImport(self._repository, answers, voice, import_id=note.id)
+        items = ItemRepository(self._session)
+        for done, rows, rejected in _chunks(parse(table, mapping, read_post)):
+            for one in rejected:
+                posts.reject(one.line, one.why)
+            items.refresh(posts.add(rows))
+            if on_progress is not None:
+                on_progress(done, found.rows)
+        report = _report(table, mapping, place, found, posts, answers)
+        _refuse_useless(report.rows, report.rejected_count, report.rejected, report.unknown_labels)
+        if report.changed:
+            note.counts = _counts(report)
+            events.record(self._session, place.project.id, person, _told(report))
+        else:
+            self._repository.forget_import(note)
+        return report
+
+    def import_answers(
+        self,
+        project_id: int,
+        source: Path,
+        *,
+        file_name: str | None = None,
+        mapping: ColumnMapping | None = None,
+        model: str | None = None,
+        person: str,
+        on_progress: Progress | None = None,
+    ) -> AnswerReport:
+        """Import a teacher's answers to posts that the project has, joined by id or by text.
+
+        Args:
+            model: the teacher's name, where no column says it.
+
+        Raises:
+            InvalidInputError: the file cannot be read, or none of its rows can be used.
+        """
+        table, mapping = _opened(source, file_name, mapping, Purpose.ANSWERS)
+        found = scan(table.read(), mapping)
+        place = self._places.find(self._projects.get(project_id), found, None)
+        answers = AnswerImport(self._repository, _voice(place, model, person))
+        items = ItemRepository(self._session)
+        for done, rows, rejected in _chunks(parse(table, mapping, read_answer)):
+            for one in rejected:
+                answers.reject(one.line, one.why)
+            items.refresh(answers.add(self._joined(project_id, rows, answers)))
+            if on_progress is not None:
+                on_progress(done, found.rows)
+        report = answers.report(found.rows)
+        _refuse_useless(report.rows, report.rejected_count, report.rejected, {})
+        if report.changed:
+            count = report.added + report.updated
+            told = f"Imported {count:,} teacher's answers from {table.name}."
+            events.record(self._session, project_id, person, told)
+        return report
+
+    def import_evaluation_set(
+        self,
+        project_id: int,
+        source: Path,
+        *,
+        name: str,
+        file_name: str | None = None,
+        mapping: ColumnMapping | None = None,
+        positive: Sequence[str] | None = None,
+        none_label: str | None = None,
+        person: str,
+    ) -> SetReport:
+        """Import an evaluation set; the project's items that occur in it leave training for good.
+
+        Args:
+            positive: in a set that knows only yes and no, the labels that mean yes.
+
+        Raises:
+            InvalidInputError: the file cannot be read, or none of its rows can be used.
+        """
+        name = check_name(name)
+        table, mapping = _opened(source, file_name, mapping, Purpose.SET)
+        found = scan(table.read(), mapping)
+        if positive is not None:
+            check_positive(positive, found.labels)
+        # The labels of a yes/no set are not the project's; they say nothing of its policy.
+        place = self._places.find(
+            self._projects.get(project_id), found if positive is None else Scan(), none_label
+        )
+        builder = SetBuilder(place.vocabulary, positive)
+        builder.add(parse(table, mapping, read_post))
+        _refuse_useless(found.rows, builder.counts["rejected"], builder.rejected, builder.unknown_labels)
+        stored, held_out = self._keep_set(builder, place, table, mapping, source, name=name, person=person)
+        return SetReport(
+            project_id=project_id,
+            set_id=stored.id,
+            name=name,
+            number=stored.number,
+            created=held_out is not None,
+            mapping=mapping,
+            rows=len(builder.rows),
+            positive=sum(row.positive for row in builder.rows),
+            duplicates=builder.counts["duplicates"],
+            held_out=held_out or 0,
+            rejected_count=builder.counts["rejected"],
+            rejected=builder.rejected,
+            unknown_labels=dict(builder.unknown_labels.most_common()),
+            positive_labels=builder.positive,
+            none_label=None if positive is not None else place.none.label,
+            none_guessed=positive is None and place.none.guessed,
+        )
+
+    def _keep_set(
+        self,
+        builder: SetBuilder,
+        place: Place,
+        table: Table,
+        mapping: ColumnMapping,
+        source: Path,
+        *,
+        name: str,
+        person: str,
+    ) -> tuple[EvaluationSet, int | None]:
+        """The stored version, and how many items it takes out of training; None for a known one."""
+        newest = self._repository.newest_set(place.project.id, name)
+        if newest is not None and newest.origin is not SetOrigin.IMPORTED:
+            raise ConflictError(f"The set {name!r} is the project's own.", "Choose another name.")
+        if newest is not None and newest.hash == builder.hash():
+            return newest, None
+        note = self._note(place, table, mapping, source, person)
+        note.counts = {"rows": len(builder.rows), "rejected_count": builder.counts["rejected"]}
+        stored = self._repository.add_set(
+            EvaluationSet(
+                project_id=place.project.id,
+                name=name,
+                number=newest.number + 1 if newest else 1,
+                origin=SetOrigin.IMPORTED,
+                policy_version_id=place.version.id,
+                positive_labels=builder.positive,
+                rows=len(builder.rows),
+                hash=builder.hash(),
+                import_id=note.id,
+                created_by=person,
+            )
+        )
+        items = self._repository.items_by_hash(place.project.id, [row.text_hash for row in builder.rows])
+        self._repository.add_set_rows(
+            [asdict(row) | {"set_id": stored.id, "item_id": items.get(row.text_hash)} for row in builder.rows]
+        )
+        self._repository.hold_out(sorted(items.values()))
+        told = f"Imported the evaluation set {name} from {table.name}: {len(builder.rows):,} posts."
+        events.record(self._session, place.project.id, person, told)
+        return stored, len(items)
+
+    def _note(self, place: Place, table: Table, mapping: ColumnMapping, source: Path, person: str) -> Import:
+        with source.open("rb") as file:
+            file_hash = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._repository.add_import(
+            place.project.id,
+            file_name=table.name,
+            file_hash=file_hash,
+            mapping=asdict(mapping),
+            person=person,
+        )
+
+    def _joined(self, project_id: int, rows: Sequence[Answered], answers: AnswerImport) -> list[Said]:
+        """The rows with the items that they answer; the others are reported."""
+        items = self._repository.items(
+            project_id,
+            external_ids={row.external_id for row in rows if row.external_id is not None},
+            hashes={row.text_hash for row in rows if row.text_hash is not None},
+        )
+        by_name = {item.external_id: item for item in items}
+        by_hash = {item.text_hash: item for item in items}
+        said: list[Said] = []
+        for row in rows:
+            item = by_name.get(row.external_id or "") or by_hash.get(row.text_hash or "")
+            if item is None:
+                which = "with this text" if row.external_id is None else repr(row.external_id)
+                answers.unknown(row.line, f"the project has no post {which}")
+            elif row.text_hash not in (None, item.text_hash):
+                answers.reject(row.line, f"the post {row.external_id!r} has another text in the project")
+            else:
+                said.append(Said(item.id, row.line, row.answer))
+        return said
+
+
+def _opened(
+    source: Path, file_name: str | None, mapping: ColumnMapping | None, purpose: Purpose
+) -> tuple[Table, ColumnMapping]:
+    table = open_table(source, file_name)
+    mapping = mapping or guess_mapping(table.columns, table.sample, purpose)
+    mapping.check(table.columns, purpose)
+    return table, mapping
+
+
+def _voice(place: Place, model: str | None, person: str) -> Voice:
+    return Voice(place.project.id, place.version.id, place.vocabulary, model or _TEACHER, person)
+
+
+def _chunks(rows: Iterable[T | Rejected]) -> Iterator[tuple[int, list[T], list[Rejected]]]:
+    """Rows in chunks, what cannot be used apart, with how many rows were read so far."""
+    source, done = iter(rows), 0
+    while chunk := list(islice(source, _CHUNK)):
+        done += len(chunk)
+        rejected = [one for one in chunk if isinstance(one, Rejected)]
+        yield done, [one for one in chunk if not isinstance(one, Rejected)], rejected
+
+
+def _report(
+    table: Table, mapping: ColumnMapping, place: Place, found: Scan, posts: PostImport, answers: AnswerImport
+) -> ImportReport:
+    counts = posts.counts
+    return ImportReport(
+        project_id=place.project.id,
+        project=place.project.name,
+        project_created=place.created,
+        file_name=table.name,
+        format=table.format,
+        encoding=table.encoding,
+        mapping=mapping,
+        policy_version=place.version.number,
+        rows=found.rows,
+        added=counts["added"],
+        updated=counts["updated"],
+        unchanged=counts["unchanged"],
+        duplicates=counts["duplicates"],
+        conflicting=counts["conflicting"],
+        split_kept=counts["split_kept"],
+        held_out=counts["held_out"],
+        labelled=counts["labelled"],
+        splits={split: posts.splits[split] for split in Split if posts.splits[split]},
+        rejected_count=counts["rejected"],
+        rejected=posts.rejected(lambda names: _first_lines(table, mapping, names)),
+        none_label=place.none.label,
+        none_guessed=place.none.guessed,
+        new_categories=place.new_categories,
+        unknown_labels=dict(posts.unknown_labels.most_common()),
+        answers=answers.report(found.rows) if mapping.has_answers else None,
+    )
+
+
+def _first_lines(table: Table, mapping: ColumnMapping, names: set[str]) -> dict[str, int]:
+    """The lines at which usable posts with these ids stand first in the file."""
+    found: dict[str, int] = {}
+    for row in parse(table, mapping, read_post):
+        if isinstance(row, Post) and row.external_id in names:
+            found.setdefault(row.external_id, row.line)
+            if len(found) == len(names):
+                break
+    return found
+
+
+def _refuse_useless(
+    rows: int, rejected_count: int, rejected: Sequence[Rejected], unknown_labels: Mapping[str, int]
+) -> None:
+    """Refuse a file of which not one row could be used, and with it everything it would change."""
+    if rejected_count < rows:
+        return
+    why = "; ".join(f"line {one.line}: {one.why}" for one in rejected[:_TOLD])
+    hint = "Mend the file, or say which column is what."
+    if unknown_labels:
+        labels = ", ".join(f"{label} ({count:,})" for label, count in list(unknown_labels.items())[:10])
+        hint = (
+            f"Labels that the policy does not know: {labels}. Add them as categories "
+            "(--add-categories), say which one means no violation (--none-label), or, for a set "
+            "that only says yes and no, which one means yes (--positive)."
+        )
+    message = f"None of the {rows:,} rows could be used: {why}." if rows else "The file has no rows."
+    raise InvalidInputError(message, hint)
+
+
+def _counts(report: ImportReport) -> dict[str, int]:
+    names = ("rows", "added", "updated", "unchanged", "duplicates", "held_out", "rejected_count")
+    return {name: getattr(report, name) for name in names}
+
+
+def _told(report: ImportReport) -> str:
+    parts = [f"Imported {report.added:,} posts from {report.file_name}"]
+    if report.updated:
+        parts.append(f"{report.updated:,} with new labels")
+    if report.answers is not None and report.answers.changed:
+        parts.append(f"{report.answers.added + report.answers.updated:,} teacher's answers")
+    return ", ".join(parts) + "."
