@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from training.policy import Policy
@@ -157,10 +158,9 @@ def _from_object(value: dict[str, Any], labels: _Labels) -> Parts:
 def _sections(text: str) -> dict[str, str]:
     """What stands under each heading; of two alike the last, for reasoning may hold drafts."""
     headings = list(_HEADING.finditer(text))
-    ends = [heading.start() for heading in headings[1:]] + [len(text)]
     return {
-        heading["name"].lower(): text[heading.end() : end].strip()
-        for heading, end in zip(headings, ends, strict=True)
+        heading["name"].lower(): text[heading.end() : following.start() if following else None].strip()
+        for heading, following in zip_longest(headings, headings[1:])
     }
 
 

@@ -83,7 +83,7 @@ class TeachResult:
     """How a run ended. `wanted` is always answered + invalid + all of failed + left.
 
     Attributes:
-        run_id: the teacher run that the answers belong to.
+        run_id: the teacher run that new answers belong to; None where nothing was to be asked.
         answered: posts with an answer that could be read.
         invalid: posts whose answer was kept but could not be read.
         failed: posts that got no answer, by kind of failure.
@@ -97,7 +97,7 @@ class TeachResult:
         stopped: whether it was stopped on request.
     """
 
-    run_id: int
+    run_id: int | None = None
     wanted: int = 0
     answered: int = 0
     invalid: int = 0

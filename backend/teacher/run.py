@@ -83,9 +83,10 @@ class _Teaching:
         return self._finish([end for end in ended if isinstance(end, Exception)], stopped=stopped)
 
     def _finish(self, errors: Sequence[Exception], *, stopped: bool) -> TeachResult:
-        result = self._tally.result(self._assignment.run_id, stopped=stopped)
+        run_id = self._assignment.run_id
+        result = self._tally.result(run_id, stopped=stopped)
         with self._database.write() as session:
-            TeacherRepository(session).set_failed(result.run_id, result.failed, finished=True)
+            TeacherRepository(session).set_failed(run_id, result.failed, finished=True)
         for error in errors:
             if isinstance(error, TeacherStoppedError):
                 error.result = result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections import Counter
 
 from sqlalchemy.orm import Session
@@ -108,7 +109,7 @@ class TeacherService:
             ConflictError: a run is under way in this project.
         """
         title = self._check(project_id, payload, person)
-        return JobRepository(self._session).add(
+        job = JobRepository(self._session).add(
             Job(
                 project_id=project_id,
                 kind=JobKind.TEACH,
@@ -122,6 +123,9 @@ class TeacherService:
                 started_at=now(),
             )
         )
+        # Should it be resumed, the worker writes its log there.
+        job.folder = str(self._settings.jobs / f"{job.id}-{secrets.token_hex(3)}")
+        return job
 
     def runs(self, project_id: int) -> list[TeacherRunSummary]:
         """All runs, the newest first, imported answers among them."""
