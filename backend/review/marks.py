@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 # Models and people quote with other quotation marks, dashes and dots than the post has.
 _SAME = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "\u200b": None})
-_AROUND = " \t\n\"'`.,;:!?()[]…"
+_AROUND = " \t\n\"'‘’“”„`.,;:!?()[]…"
 _ELLIPSIS = re.compile(r"\s*(?:\[…\]|\[\.\.\.\]|…|\.\.\.)\s*")
 
 
