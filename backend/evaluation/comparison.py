@@ -125,7 +125,7 @@ def sentence(a_name: str, b_name: str, found: Differences) -> str:
         word = "better" if overall.difference > 0 else "worse"
         start = f"{a_name} is {word} than {b_name} ({in_numbers})"
     else:
-        start = f"no clear difference between {a_name} and {b_name} ({in_numbers})"
+        start = f"no clear difference overall between {a_name} and {b_name} ({in_numbers})"
     return f"{start[0].upper()}{start[1:]}{_by_category(found.categories)}."
 
 

@@ -4,8 +4,28 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from sqlalchemy.orm import Session
 
+from backend.db.models import (
+    DatasetVersion,
+    EvaluationRow,
+    EvaluationSet,
+    Item,
+    Job,
+    Judgement,
+    PolicyVersion,
+    Project,
+    Run,
+)
+from backend.db.models.content import Split
+from backend.db.models.curation import Handling
+from backend.db.models.evaluation import SetOrigin
+from backend.db.models.jobs import JobKind, JobState
+from backend.db.models.review import Source, Verdict
 from backend.evaluation.judged import Judged
+from backend.items.repository import ItemRepository
+from backend.text import text_hash
+from tests.backend.build import add_item
 
 
 def random_judged(*, posts: int, codes: int, seed: int, noise: float = 1.0) -> Judged:
@@ -33,3 +53,95 @@ def frame(scores: Mapping[int, Sequence[float]], codes: Sequence[str]) -> pd.Dat
     for column, code in enumerate(codes):
         table[f"p_{code}"] = [float(row[column]) for row in scores.values()]
     return table.assign(valid_mass=1.0)
+
+
+def add_decided(
+    session: Session,
+    project: Project,
+    policy: PolicyVersion,
+    text: str,
+    labels: tuple[str, ...] | None,
+    split: Split = Split.TEST,
+) -> Item:
+    """A post with what people decided; None: they could not tell."""
+    item = add_item(session, project, text, split=split)
+    decide(session, policy, item, labels)
+    return item
+
+
+def decide(session: Session, policy: PolicyVersion, item: Item, labels: tuple[str, ...] | None) -> None:
+    """One more review of a post."""
+    session.add(
+        Judgement(
+            item_id=item.id,
+            policy_version_id=policy.id,
+            source=Source.REVIEW,
+            person="ada",
+            verdict=Verdict.FROM_SCRATCH if labels is not None else Verdict.CANNOT_TELL,
+            labels=labels,
+        )
+    )
+    ItemRepository(session).refresh([item.id])
+
+
+def add_run(session: Session, project: Project, policy: PolicyVersion, *, number: int = 1) -> Run:
+    """A fine-tune that has ended well."""
+    version = DatasetVersion(
+        project_id=project.id,
+        number=number,
+        policy_version_id=policy.id,
+        handling=Handling.REVIEW,
+        counts={},
+        hash="",
+        created_by="ada",
+    )
+    job = Job(
+        project_id=project.id, kind=JobKind.TRAIN, state=JobState.SUCCEEDED, title="t", created_by="ada"
+    )
+    session.add_all([version, job])
+    session.flush()
+    run = Run(
+        project_id=project.id,
+        number=number,
+        dataset_version_id=version.id,
+        policy_version_id=policy.id,
+        job_id=job.id,
+        base_model="default",
+        preset="quick",
+        config={},
+        prompt_hash="hash",
+        created_by="ada",
+    )
+    session.add(run)
+    session.flush()
+    return run
+
+
+def add_yes_no_set(
+    session: Session, project: Project, policy: PolicyVersion, posts: Sequence[tuple[str, bool]]
+) -> EvaluationSet:
+    """An imported set that knows yes and no only."""
+    found = EvaluationSet(
+        project_id=project.id,
+        name="hatecheck",
+        origin=SetOrigin.IMPORTED,
+        policy_version_id=policy.id,
+        positive_labels=("hateful",),
+        rows=len(posts),
+        hash="",
+        created_by="ada",
+    )
+    session.add(found)
+    session.flush()
+    for text, positive in posts:
+        session.add(
+            EvaluationRow(
+                set_id=found.id,
+                external_id=text,
+                text=text,
+                text_hash=text_hash(text),
+                positive=positive,
+            )
+        )
+    session.flush()
+    return found

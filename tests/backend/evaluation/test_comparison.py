@@ -1,0 +1,120 @@
+"""Two models on the same posts, and what is said of them."""
+
+import numpy as np
+import pytest
+
+from backend.evaluation.comparison import Differences, differences, sentence, share_text
+from backend.evaluation.judged import Judged, shared
+from backend.evaluation.results import CategoryComparison, Difference
+from tests.backend.evaluation.build import random_judged
+
+NAMES = {"c0": "hate", "c1": "scams", "c2": "threats"}
+
+
+def compared(a: Judged, b: Judged) -> Differences:
+    return differences(a, b, names=NAMES, resamples=300)
+
+
+def test_a_model_beside_itself() -> None:
+    model = random_judged(posts=120, codes=3, seed=1)
+    found = compared(model, model)
+    assert (found.macro_f1.difference, found.macro_f1.low, found.macro_f1.high) == (0, 0, 0)
+    assert not found.macro_f1.clear
+    assert (found.only_a_right, found.only_b_right) == (0, 0)
+    assert found.both_right + found.neither_right == 120
+    assert sentence("run 1", "run 1", found).startswith("No clear difference overall between run 1 and run 1")
+
+
+def test_a_better_model_is_clearly_better() -> None:
+    good, bad = (random_judged(posts=400, codes=3, seed=2, noise=noise) for noise in (0.8, 2.0))
+    found = compared(good, bad)
+    assert found.macro_f1.clear and found.macro_f1.difference is not None and found.macro_f1.difference > 0
+    assert found.macro_auprc.clear
+    assert found.any_f1.a is not None and found.any_auprc.a is not None
+    assert found.only_a_right > found.only_b_right
+    turned = compared(bad, good)
+    assert turned.macro_f1.difference == -found.macro_f1.difference
+    assert (turned.only_a_right, turned.only_b_right) == (found.only_b_right, found.only_a_right)
+
+
+def test_only_what_both_know_and_judged_is_compared() -> None:
+    a = random_judged(posts=50, codes=3, seed=3)
+    b = random_judged(posts=50, codes=3, seed=3, noise=2).over(("c2", "c0")).take(np.arange(10, 50))
+    of_a, of_b = shared(a, b)
+    assert of_a.codes == of_b.codes == ("c0", "c2")
+    assert of_a.row_ids.tolist() == of_b.row_ids.tolist() == list(range(11, 51))
+    assert np.array_equal(of_a.gold, of_b.gold)
+
+
+def test_a_teacher_has_no_auprc_to_compare() -> None:
+    model = random_judged(posts=60, codes=2, seed=4)
+    teacher = Judged(model.row_ids, model.codes, model.gold, model.gold, model.positive, model.positive)
+    found = compared(model, teacher)
+    assert found.macro_auprc.difference is None
+    assert found.categories[0].auprc.b is None
+    assert found.macro_f1.clear
+
+
+def test_nothing_in_common() -> None:
+    a, b = random_judged(posts=20, codes=1, seed=5), random_judged(posts=20, codes=1, seed=6)
+    nothing = shared(a.take(np.arange(10)), b.take(np.arange(10, 20)))
+    assert sentence("a", "b", compared(*nothing)).startswith("There is nothing to compare")
+
+
+def difference(value: float | None, low: float = 0.0, high: float = 0.0) -> Difference:
+    return Difference(0.5, 0.5, value, low, high)
+
+
+def found(overall: Difference, **categories: Difference) -> Differences:
+    none = difference(None)
+    return Differences(
+        tuple(CategoryComparison(name, name, 10, one, none) for name, one in categories.items()),
+        overall, none, overall, none, 0, 0, 0, 0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("differences", "says"),
+    [
+        (
+            found(
+                difference(0.06, 0.01, 0.11),
+                scams=difference(0.07, 0.03, 0.12),
+                hate=difference(0.01, -0.1, 0.1),
+            ),
+            "Run 2 is better than the base model (macro-F1 +.06, .01 to .11): "
+            "better on scams (+.07, .03 to .12); no clear difference elsewhere.",
+        ),
+        (
+            found(
+                difference(0.0, -0.02, 0.02),
+                scams=difference(0.07, 0.03, 0.12),
+                hate=difference(-0.2, -0.3, -0.1),
+            ),
+            "No clear difference overall between run 2 and the base model (macro-F1 +.00, −.02 to .02): "
+            "better on scams (+.07, .03 to .12), worse on hate (−.20, −.30 to −.10).",
+        ),
+        (
+            found(difference(-0.1, -0.2, -0.05), scams=difference(0.0, -0.1, 0.1)),
+            "Run 2 is worse than the base model (macro-F1 −.10, −.20 to −.05); "
+            "no clear difference in any one category.",
+        ),
+        (
+            found(difference(1.0, 0.9, 1.0)),
+            "Run 2 is better than the base model (F1 on any violation +1.00, .90 to 1.00).",
+        ),
+    ],
+)
+def test_what_follows_in_words(differences: Differences, says: str) -> None:
+    assert sentence("run 2", "the base model", differences) == says
+
+
+def test_shares_in_words() -> None:
+    assert [share_text(value) for value in (None, 0.714, 1.0, 0.0, -0.001, -0.05)] == [
+        "–",
+        ".71",
+        "1.00",
+        ".00",
+        ".00",
+        "−.05",
+    ]

@@ -1,0 +1,492 @@
+"""Freezing, evaluating, and everything that is shown of it, on both databases."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from backend.db.engine import Database
+from backend.db.models import (
+    Category,
+    Evaluation,
+    EvaluationRow,
+    EvaluationSet,
+    Item,
+    PolicyVersion,
+    Prediction,
+    Project,
+    TeacherAnswer,
+)
+from backend.db.models.content import Split
+from backend.db.models.evaluation import ModelKind, Outcome
+from backend.db.models.jobs import JobKind
+from backend.errors import InvalidInputError, NotFoundError
+from backend.evaluation.results import ANY, PostKind
+from backend.evaluation.service import EvaluationService
+from backend.items.repository import ItemRepository
+from tests.backend.build import add_project, add_teacher_run
+from tests.backend.evaluation.build import add_decided, add_run, add_yes_no_set, decide, frame
+
+CODES = ("hate", "scam")
+TEST_POSTS = {"t1": ("hate",), "t2": ("scam",), "t3": (), "t4": (), "t5": ("hate", "scam")}
+GOOD = {"t1": (0.9, 0.1), "t2": (0.1, 0.9), "t3": (0.1, 0.1), "t4": (0.2, 0.1), "t5": (0.8, 0.8)}
+BAD = {"t1": (0.9, 0.1), "t2": (0.9, 0.1), "t3": (0.9, 0.1), "t4": (0.1, 0.1), "t5": (0.1, 0.1)}
+
+
+@dataclass
+class World:
+    session: Session
+    project: Project
+    policy: PolicyVersion
+    items: dict[str, Item]
+    validation: dict[int, tuple[float, ...]]
+
+    @property
+    def service(self) -> EvaluationService:
+        return EvaluationService(self.session)
+
+    def frozen(self) -> EvaluationSet:
+        return self.service.freeze_test_split(self.project.id, "ada")
+
+    def predictions(self, evaluation_set: EvaluationSet, said: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+        rows = self.session.execute(
+            select(EvaluationRow.id, EvaluationRow.text).where(EvaluationRow.set_id == evaluation_set.id)
+        )
+        return frame({row_id: said[text] for row_id, text in rows}, CODES)
+
+    def ingest(
+        self,
+        evaluation_set: EvaluationSet,
+        said: dict[str, tuple[float, ...]],
+        kind: ModelKind = ModelKind.BASE,
+        run_id: int | None = None,
+    ) -> Evaluation:
+        return self.service.ingest(
+            evaluation_set.id,
+            model_kind=kind,
+            model="default",
+            run_id=run_id,
+            policy_version_id=self.policy.id,
+            prompt_hash="hash",
+            validation=frame(self.validation, CODES),
+            predictions=self.predictions(evaluation_set, said),
+            person="ada",
+        )
+
+
+def world(session: Session) -> World:
+    project, policy = add_project(session, codes=CODES)
+    items = {text: add_decided(session, project, policy, text, labels) for text, labels in TEST_POSTS.items()}
+    validation = {
+        add_decided(session, project, policy, text, labels, Split.VALIDATION).id: scores
+        for text, labels, scores in (
+            ("v1", ("hate",), (0.6, 0.1)),
+            ("v2", ("scam",), (0.3, 0.6)),
+            ("v3", (), (0.3, 0.3)),
+        )
+    }
+    return World(session, project, policy, items, validation)
+
+
+def new_policy(session: Session, project: Project, codes: tuple[str, ...]) -> PolicyVersion:
+    version = PolicyVersion(
+        project_id=project.id,
+        number=2,
+        created_by="ada",
+        categories=[
+            Category(position=position, code=code, name=code, definition="worded anew")
+            for position, code in enumerate(codes)
+        ],
+    )
+    session.add(version)
+    session.flush()
+    return version
+
+
+def test_the_test_split_is_frozen_with_what_stands(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        add_decided(session, here.project, here.policy, "cannot tell", None)
+        add_decided(session, here.project, here.policy, "learned", ("hate",), Split.TRAIN)
+        frozen = here.frozen()
+        assert (frozen.name, frozen.number, frozen.rows) == ("test", 1, 5)
+        rows = session.scalars(select(EvaluationRow).where(EvaluationRow.set_id == frozen.id)).all()
+        assert {row.text: row.labels for row in rows} == TEST_POSTS
+        assert {row.text: row.positive for row in rows} == {
+            text: bool(labels) for text, labels in TEST_POSTS.items()
+        }
+        assert {row.item_id for row in rows} == {item.id for item in here.items.values()}
+
+
+def test_a_new_version_is_made_only_where_something_changed(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        first = here.frozen()
+        new_policy(session, here.project, CODES)
+        assert here.frozen().id == first.id, "other words, same meaning"
+        decide(session, here.policy, here.items["t3"], ("scam",))
+        second = here.frozen()
+        assert (second.number, second.rows) == (2, 5)
+        add_decided(session, here.project, here.policy, "t6", ())
+        assert here.frozen().number == 3
+        assert [one.number for one in here.service.sets(here.project.id)] == [3]
+    with database.read() as session:
+        labels = session.scalars(
+            select(EvaluationRow.labels).where(
+                EvaluationRow.set_id == first.id, EvaluationRow.external_id == here.items["t3"].external_id
+            )
+        )
+        assert labels.one() == (), "the first version keeps its labels"
+
+
+def test_a_category_that_the_policy_lost_leaves_its_posts_out(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        here.frozen()
+        new_policy(session, here.project, ("hate",))
+        frozen = here.frozen()
+        assert (frozen.number, frozen.rows) == (2, 3)
+
+
+def test_nothing_decided_means_nothing_to_freeze(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_project(session)
+        with pytest.raises(InvalidInputError, match="nothing to evaluate on"):
+            EvaluationService(session).freeze_test_split(project.id, "ada")
+
+
+def test_sets_are_found_by_name_and_id(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        imported = add_yes_no_set(session, here.project, here.policy, [("a", True)])
+        frozen = here.frozen()
+        assert [one.id for one in here.service.sets(here.project.id)] == [frozen.id, imported.id]
+        assert here.service.get_set(here.project.id, "hatecheck").id == imported.id
+        assert here.service.get_set(here.project.id, str(frozen.id)).id == frozen.id
+        with pytest.raises(NotFoundError, match="Sets: test, hatecheck"):
+            here.service.get_set(here.project.id, "xstest")
+
+
+def test_posts_are_written_for_the_trainer(database: Database, tmp_path: Path) -> None:
+    with database.write() as session:
+        here = world(session)
+        add_decided(session, here.project, here.policy, "unsure", None, Split.VALIDATION)
+        frozen = here.frozen()
+        assert here.service.write_set(frozen.id, tmp_path / "sets" / "test.parquet") == 5
+        assert here.service.write_validation(here.project.id, tmp_path / "validation.parquet") == 3
+        written = pd.read_parquet(tmp_path / "sets" / "test.parquet")
+        assert list(written.columns) == ["id", "text"]
+        assert written["text"].tolist() == list(TEST_POSTS)
+        rows = session.scalars(select(EvaluationRow.id).order_by(EvaluationRow.id))
+        assert written["id"].tolist() == [str(row_id) for row_id in rows]
+        validation = pd.read_parquet(tmp_path / "validation.parquet")
+        assert validation["id"].tolist() == [str(item_id) for item_id in here.validation]
+
+
+def test_an_evaluation_is_judged_and_stored(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        evaluation = here.ingest(frozen, BAD)
+        assert evaluation.thresholds["hate"] == 0.5
+        assert set(evaluation.thresholds) == {*CODES, ANY}
+    with database.read() as session:
+        service = EvaluationService(session)
+        report = service.report(evaluation.id)
+        assert (report.name, report.set_name, report.yes_no) == ("Base model", "test", False)
+        hate, scam = report.metrics.categories
+        assert (hate.support, hate.predicted, hate.hits, hate.threshold) == (2, 3, 1, 0.5)
+        assert (scam.f1, scam.precision) == (0, None)
+        assert report.metrics.exact_match == 0.4
+        assert report.metrics.confusion == ((1, 0, 1), (1, 0, 1), (1, 0, 1))
+        assert [curve.code for curve in report.curves] == [*CODES, ANY]
+        stored = session.scalars(select(Prediction).order_by(Prediction.row_id)).all()
+        assert [one.outcome for one in stored] == [
+            Outcome.RIGHT,
+            Outcome.OTHER_LABELS,
+            Outcome.FALSE_ALARM,
+            Outcome.RIGHT,
+            Outcome.MISSED,
+        ]
+        assert stored[0].scores == {"hate": 0.9, "scam": 0.1}
+
+
+def test_the_table_has_each_models_newest_line_and_the_champion(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        run = add_run(session, here.project, here.policy)
+        here.ingest(frozen, GOOD)
+        base = here.ingest(frozen, BAD)
+        student = here.ingest(frozen, GOOD, ModelKind.RUN, run.id)
+        table = here.service.table(here.project.id, frozen.id)
+        assert [(row.name, row.evaluation_id, row.champion) for row in table] == [
+            ("Run 1", student.id, False),
+            ("Base model", base.id, True),
+        ]
+        best = table[0]
+        assert (best.macro_f1, best.micro_f1, best.macro_auprc, best.any_f1, best.exact_match) == (1,) * 5
+        assert best.macro_f1_interval is not None
+        here.project.champion_run_id = run.id
+        session.flush()
+        assert [row.champion for row in here.service.table(here.project.id, frozen.id)] == [True, False]
+        assert here.service.is_evaluated(frozen.id, ModelKind.RUN, run_id=run.id)
+        assert not here.service.is_evaluated(frozen.id, ModelKind.TEACHER)
+        assert not here.service.is_evaluated(frozen.id, ModelKind.BASE, model="another")
+
+
+def test_two_models_side_by_side(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        good, bad = here.ingest(frozen, GOOD), here.ingest(frozen, BAD)
+        found = here.service.compare(good.id, bad.id)
+        assert (found.posts, found.both_right, found.only_a_right, found.only_b_right) == (5, 2, 3, 0)
+        assert found.macro_f1.a == 1
+        assert found.macro_f1.difference is not None and found.macro_f1.difference > 0
+        assert [category.code for category in found.categories] == list(CODES)
+        assert "macro-F1 +" in found.sentence
+
+
+def test_a_challenger_stands_beside_the_champion(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        first = add_run(session, here.project, here.policy)
+        second = add_run(session, here.project, here.policy, number=2)
+        beside = here.service.beside_champion
+        one = here.ingest(frozen, BAD, ModelKind.RUN, first.id)
+        assert beside(here.project.id, first.id) is None, "the base model is champion and not evaluated"
+        base = here.ingest(frozen, BAD)
+        found = beside(here.project.id, first.id)
+        assert found is not None
+        assert (found.a_id, found.b_id) == (one.id, base.id)
+        here.project.champion_run_id = first.id
+        session.flush()
+        assert beside(here.project.id, first.id) is None
+        assert beside(here.project.id, second.id) is None
+        here.ingest(frozen, GOOD, ModelKind.RUN, second.id)
+        found = beside(here.project.id, second.id)
+        assert found is not None
+        assert (found.a_name, found.b_name) == ("Run 2", "Run 1")
+
+
+def texts(here: World, evaluation: Evaluation, kind: PostKind, other: Evaluation | None = None) -> list[str]:
+    page = here.service.posts(evaluation.id, kind=kind, other_id=other.id if other else None)
+    return [row.text for row in page.rows]
+
+
+def test_posts_by_what_went_wrong(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        bad, good = here.ingest(frozen, BAD), here.ingest(frozen, {**GOOD, "t1": (0.1, 0.1)})
+        assert texts(here, bad, PostKind.ALL) == list(TEST_POSTS)
+        assert texts(here, bad, PostKind.WRONG) == ["t2", "t3", "t5"]
+        assert texts(here, bad, PostKind.FALSE_ALARM) == ["t3"]
+        assert texts(here, bad, PostKind.MISSED) == ["t5"]
+        assert texts(here, bad, PostKind.OTHER_LABELS) == ["t2"]
+        assert texts(here, bad, PostKind.RIGHT) == ["t1", "t4"]
+        assert texts(here, bad, PostKind.ONLY_RIGHT_HERE, good) == ["t1"]
+        assert texts(here, bad, PostKind.ONLY_RIGHT_THERE, good) == ["t2", "t3", "t5"]
+        assert texts(here, bad, PostKind.BOTH_WRONG, good) == []
+        assert texts(here, bad, PostKind.DIFFER, good) == ["t1", "t2", "t3", "t5"]
+        [row] = here.service.posts(bad.id, kind=PostKind.FALSE_ALARM, other_id=good.id).rows
+        assert (row.labels, row.predicted, row.other_predicted) == ((), ("hate",), ())
+        assert (row.item_id, row.any_score) == (here.items["t3"].id, 0.9)
+        assert (row.flagged, row.other_flagged) == (True, False)
+        with pytest.raises(InvalidInputError, match="compare two models"):
+            here.service.posts(bad.id, kind=PostKind.DIFFER)
+
+
+@pytest.mark.parametrize("kind", [PostKind.WRONG, PostKind.DIFFER])
+def test_posts_come_in_pages(database: Database, kind: PostKind) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        bad, good = here.ingest(frozen, BAD), here.ingest(frozen, GOOD)
+        seen: list[str] = []
+        after: int | None = 0
+        while after is not None:
+            page = here.service.posts(bad.id, kind=kind, other_id=good.id, after=after, limit=2)
+            assert len(page.rows) <= 2
+            seen += [row.text for row in page.rows]
+            after = page.next_after
+        assert seen == ["t2", "t3", "t5"]
+
+
+def test_only_the_beginning_of_a_long_post_is_shown(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        long = "x" * 5_000
+        add_decided(session, here.project, here.policy, long, ())
+        frozen = here.frozen()
+        evaluation = here.ingest(frozen, {**GOOD, long: (0.9, 0.1)})
+        [row] = here.service.posts(evaluation.id).rows
+        assert row.text == "x" * 2_000
+
+
+def answer(here: World, labels: dict[str, tuple[str, ...] | None]) -> None:
+    run = add_teacher_run(here.session, here.project, here.policy)
+    here.session.add_all(
+        TeacherAnswer(run_id=run.id, item_id=here.items[text].id, labels=these)
+        for text, these in labels.items()
+    )
+    ItemRepository(here.session).refresh([here.items[text].id for text in labels])
+
+
+def test_the_teacher_is_judged_on_what_it_answered(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        assert here.service.evaluate_teacher(frozen.id, "ada") is None
+        answer(here, {"t1": ("hate",), "t2": (), "t3": ("scam",), "t4": None})
+        evaluation = here.service.evaluate_teacher(frozen.id, "ada")
+        assert evaluation is not None
+        assert evaluation.model == "teacher-1"
+        [row] = here.service.table(here.project.id, frozen.id)
+        assert (row.name, row.posts, row.of, row.macro_auprc) == ("Teacher teacher-1", 3, 5, None)
+        metrics = here.service.report(evaluation.id).metrics
+        assert metrics.unreadable == 1
+        assert "Judged on 3 of 5 posts" in metrics.notes[0]
+        assert here.service.report(evaluation.id).curves == ()
+        again = here.service.evaluate_teacher(frozen.id, "ada")
+        assert again is not None and again.id == evaluation.id
+        student = here.ingest(frozen, GOOD)
+        found = here.service.compare(student.id, evaluation.id)
+        assert (found.posts, found.only_a_right) == (3, 2)
+        assert found.macro_auprc.difference is None
+        answer(here, {"t2": ("scam",), "t4": ()})
+        newer = here.service.evaluate_teacher(frozen.id, "ada")
+        assert newer is not None and newer.id != evaluation.id
+        assert here.service.report(newer.id).metrics.posts == 4
+
+
+def test_a_yes_no_set_is_judged_on_any_violation(database: Database) -> None:
+    said = {"a": (0.6, 0.1), "b": (0.1, 0.35), "c": (0.1, 0.1)}
+    with database.write() as session:
+        here = world(session)
+        imported = add_yes_no_set(
+            session, here.project, here.policy, [("a", True), ("b", False), ("c", True)]
+        )
+        evaluation = here.ingest(imported, said)
+        report = here.service.report(evaluation.id)
+        assert report.yes_no
+        assert (report.metrics.categories, report.metrics.macro.f1) == ((), None)
+        assert (report.metrics.any_violation.support, report.metrics.any_violation.hits) == (2, 1)
+        assert [curve.code for curve in report.curves] == [ANY]
+        [row] = here.service.table(here.project.id, imported.id)
+        assert (row.macro_f1, row.any_f1) == (None, pytest.approx(2 / 3))
+        [post] = here.service.posts(evaluation.id).rows
+        assert (post.text, post.outcome, post.item_id) == ("c", Outcome.MISSED, None)
+        found = here.service.compare(evaluation.id, evaluation.id)
+        assert found.any_f1.difference == 0
+        assert "any violation" in found.sentence
+
+
+def test_broken_scores_are_stored_as_not_judged(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        one = here.ingest(frozen, {**GOOD, "t1": (float("nan"), 0.1)})
+        metrics = here.service.report(one.id).metrics
+        assert (metrics.codes, metrics.categories[0].f1) == (("scam",), None)
+        assert metrics.categories[0].note == "1 of 5 scores are not numbers."
+        none = here.ingest(frozen, dict.fromkeys(TEST_POSTS, (float("nan"), float("inf"))))
+        metrics = here.service.report(none.id).metrics
+        assert (metrics.posts, metrics.of, metrics.macro.f1) == (0, 5, None)
+        assert here.service.posts(none.id, kind=PostKind.ALL).rows == ()
+        assert "nothing to compare" in here.service.compare(one.id, none.id).sentence
+        assert [row.macro_f1 for row in here.service.table(here.project.id, frozen.id)] == [None]
+
+
+def test_models_of_different_policies_are_compared_over_what_both_know(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        both = here.ingest(frozen, GOOD)
+        version = new_policy(session, here.project, ("hate", "spam"))
+        newer = here.service.ingest(
+            frozen.id,
+            model_kind=ModelKind.BASE,
+            model="default",
+            policy_version_id=version.id,
+            prompt_hash=None,
+            validation=frame(here.validation, ("hate", "spam")),
+            predictions=here.predictions(frozen, BAD).rename(columns={"p_scam": "p_spam"}),
+            person="ada",
+        )
+        found = here.service.compare(both.id, newer.id)
+        assert [category.code for category in found.categories] == ["hate"]
+        assert found.notes == ("Not compared, because not both could be judged on it: Scam.",)
+
+
+def test_what_does_not_fit_stores_nothing(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        with pytest.raises(InvalidInputError, match="do not fit the set"):
+            here.service.ingest(
+                frozen.id,
+                model_kind=ModelKind.BASE,
+                model="default",
+                policy_version_id=here.policy.id,
+                prompt_hash=None,
+                validation=frame({}, CODES),
+                predictions=frame({1_000_000: (0.5, 0.5)}, CODES),
+                person="ada",
+            )
+        assert session.scalar(select(func.count()).select_from(Evaluation)) == 0
+
+
+def test_evaluations_on_different_sets_are_not_compared(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        first = here.frozen()
+        decide(session, here.policy, here.items["t3"], ("scam",))
+        a, b = here.ingest(first, GOOD), here.ingest(here.frozen(), GOOD)
+        with pytest.raises(InvalidInputError, match="different sets"):
+            here.service.compare(a.id, b.id)
+
+
+def test_unknown_things_are_named(database: Database) -> None:
+    with database.read() as session:
+        service = EvaluationService(session)
+        with pytest.raises(NotFoundError, match="no evaluation 99"):
+            service.report(99)
+        with pytest.raises(NotFoundError, match="no evaluation set 99"):
+            service.evaluate_teacher(99, "ada")
+
+
+def test_a_scoring_job_is_made(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        run = add_run(session, here.project, here.policy)
+        job = here.service.start_scoring(
+            here.project.id, run_ids=[run.id], base=True, set_ids=[frozen.id], person="ada"
+        )
+        assert (job.kind, job.title) == (JobKind.SCORE, "Score base model, run 1 on test")
+        assert job.payload == {"run_ids": [run.id], "base": True, "set_ids": [frozen.id]}
+
+
+def test_a_scoring_job_needs_something_to_score(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        unfinished = add_run(session, here.project, here.policy)
+        unfinished.prompt_hash = None
+        other, _ = add_project(session, name="Other")
+        session.flush()
+        start = here.service.start_scoring
+        with pytest.raises(InvalidInputError, match="no student"):
+            start(here.project.id, run_ids=[unfinished.id], base=False, set_ids=[frozen.id], person="ada")
+        with pytest.raises(InvalidInputError, match="nothing to score"):
+            start(here.project.id, run_ids=[], base=False, set_ids=[frozen.id], person="ada")
+        with pytest.raises(InvalidInputError, match="nothing to score"):
+            start(here.project.id, run_ids=[], base=True, set_ids=[], person="ada")
+        with pytest.raises(NotFoundError, match="another project"):
+            start(other.id, run_ids=[], base=True, set_ids=[frozen.id], person="ada")
