@@ -12,12 +12,13 @@ from ui.components.pages import PAGES, path
 from ui.components.worker import worker_dot
 
 ICON = Path(__file__).with_name("icon.svg")
-_STYLE = Path(__file__).with_name("style.css")
+_STYLES = [Path(__file__).with_name(name) for name in ("style.css", "rows.css")]
 
 
 def draw() -> None:
     """Draw the frame; the page follows."""
-    st.html(f"<style>{_STYLE.read_text('utf-8')}\n{labels.styles()}</style>")
+    styles = "\n".join(path.read_text("utf-8") for path in _STYLES)
+    st.html(f"<style>{styles}\n{labels.styles()}</style>")
     with st.sidebar, errors.shown():
         st.html('<div class="ov-name">Overrule</div>')
         session.project_chooser()

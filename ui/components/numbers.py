@@ -18,6 +18,12 @@ def things(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def rough(number: float) -> str:
+    """An estimate, in two figures: 213482 → 210,000."""
+    digits = len(str(abs(round(number))))
+    return count(int(round(number, min(0, 2 - digits))))
+
+
 def score(value: float | None) -> str:
     """A measure between 0 and 1: .7134 → .71, 1 → 1.00."""
     if value is None:
@@ -86,3 +92,9 @@ def moment(at: datetime, *, now: datetime | None = None, zone: tzinfo | None = N
     if local.date() == today.date():
         return clock(at, zone)
     return day(at, zone) if local.year == today.year else f"{day(at, zone)} {local.year}"
+
+
+def stamp(at: datetime, *, now: datetime | None = None, zone: tzinfo | None = None) -> str:
+    """Day and hour: 14:02 for today, else 12 Mar, 14:02."""
+    short = moment(at, now=now, zone=zone)
+    return short if short == clock(at, zone) else f"{short}, {clock(at, zone)}"

@@ -1,0 +1,232 @@
+"""Evaluations as people look at them: a table of models, and two of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+from markupsafe import Markup
+
+from backend.db.models.evaluation import ModelKind
+from backend.evaluation.results import (
+    ANY,
+    CategoryMetrics,
+    Comparison,
+    Difference,
+    Interval,
+    Metrics,
+    ModelRow,
+    Report,
+)
+from ui.components import figures, numbers, plots, text
+from ui.components.labels import NO_VIOLATION, Looks
+
+_CHAMPION = Markup(' <span class="ov-tag">champion</span>')
+_SENTENCE = Markup('<div class="ov-follows {}">{}</div>')
+
+
+def model_name(name: str) -> str:
+    """A model's name at the beginning of a line."""
+    return name[:1].upper() + name[1:]
+
+
+def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
+    """Each model's headline figures with their intervals; the champion is marked."""
+    heads = ["Model", "F1, any violation", "AUPRC, any violation", "Right", "Posts", "Evaluated"]
+    if not yes_no:
+        heads[1:1] = ["Macro-F1", "Macro-AUPRC", "Micro-F1"]
+    lines = []
+    for row in rows:
+        line: list[str | Markup] = [
+            text.literal(model_name(row.name)) + (_CHAMPION if row.champion else Markup("")),
+            _figure(row.any_f1, row.any_f1_interval),
+            numbers.score(row.any_auprc),
+            "–" if row.exact_match is None else f"{row.exact_match:.0%}",
+            numbers.count(row.posts),
+            numbers.moment(row.created_at),
+        ]
+        if not yes_no:
+            line[1:1] = [
+                _figure(row.macro_f1, row.macro_f1_interval),
+                _figure(row.macro_auprc, row.macro_auprc_interval),
+                numbers.score(row.micro_f1),
+            ]
+        lines.append(line)
+    text.show(
+        figures.table(
+            heads,
+            lines,
+            numbers=range(len(heads) - 5 if yes_no else 3, len(heads)),
+            marked=[position for position, row in enumerate(rows) if row.champion],
+        )
+    )
+
+
+def sentence(found: Comparison) -> None:
+    """What follows from the comparison, in one sentence."""
+    headline = found.macro_f1 if found.categories else found.any_f1
+    look = "ov-follows-none"
+    if headline.clear:
+        look = "ov-follows-good" if (headline.difference or 0) > 0 else "ov-follows-bad"
+    text.show(_SENTENCE.format(look, text.literal(found.sentence)))
+
+
+def headline(found: Comparison) -> None:
+    """The difference of the headline figures."""
+    shown: list[tuple[str, Difference]] = [
+        ("F1, any violation", found.any_f1),
+        ("AUPRC, any violation", found.any_auprc),
+    ]
+    if found.categories:
+        shown = [("Macro-F1", found.macro_f1), ("Macro-AUPRC", found.macro_auprc), *shown]
+    text.show(
+        figures.table(
+            ["", model_name(found.a_name), model_name(found.b_name), "Difference, and 95% interval"],
+            [
+                (
+                    name,
+                    numbers.score(one.a),
+                    numbers.score(one.b),
+                    figures.difference(one.difference, one.low, one.high),
+                )
+                for name, one in shown
+            ],
+            numbers=(1, 2),
+        )
+    )
+
+
+def bars(reports: Sequence[Report]) -> None:
+    """F1 of each category under each of the models, with intervals."""
+    models = _named(reports)
+    rows = [
+        {
+            "category": _with_support(category),
+            "support": category.support,
+            "model": model.name,
+            "value": category.f1,
+            "low": category.f1_interval.low if category.f1_interval else None,
+            "high": category.f1_interval.high if category.f1_interval else None,
+        }
+        for report, model in zip(reports, models, strict=True)
+        for category in (*report.metrics.categories, report.metrics.any_violation)
+        if category.f1 is not None
+    ]
+    if rows:
+        frame = pd.DataFrame(rows).astype({"low": "float64", "high": "float64"})
+        st.altair_chart(plots.by_category(frame, models, measure="F1"), width="stretch")
+
+
+def curves(reports: Sequence[Report], looks: Looks) -> None:
+    """Precision-recall curves of one category, with the point that each threshold chose."""
+    having = [report for report in reports if report.curves]
+    codes = list(dict.fromkeys(curve.code for report in having for curve in report.curves))
+    if not codes:
+        st.caption("The teacher gives no probabilities, so it has no curve.")
+        return
+    codes.sort(key=lambda code: code != ANY)
+    chosen = st.selectbox(
+        "Category",
+        codes,
+        format_func=lambda code: "Any violation" if code == ANY else text.label(looks.name(code)),
+        key="curve-category",
+        label_visibility="collapsed",
+    )
+    models = _named(reports)
+    lines, points = _curve_frames(reports, models, chosen)
+    st.altair_chart(plots.precision_recall(lines, points, models), width="stretch")
+    without = [model.name for report, model in zip(reports, models, strict=True) if not report.curves]
+    if without:
+        st.caption(f"{' and '.join(without)} gives no probabilities: one point, no curve.")
+
+
+def confusion(report: Report) -> None:
+    """What stands by what the model said, as a heat map."""
+    metrics = report.metrics
+    if not metrics.confusion:
+        st.caption("A set that knows only yes and no has no table of categories.")
+        return
+    names = {category.code: category.name for category in metrics.categories}
+    text.show(figures.heat_map([*(names[code] for code in metrics.codes), NO_VIOLATION], metrics.confusion))
+
+
+def category_table(report: Report, looks: Looks) -> None:
+    """All figures of one model by category."""
+    rows: list[Sequence[str | Markup]] = [
+        (
+            Markup("Any violation") if category.code == ANY else looks.chip(category.code),
+            numbers.count(category.support),
+            numbers.score(category.precision),
+            numbers.score(category.recall),
+            _figure(category.f1, category.f1_interval),
+            _figure(category.auprc, category.auprc_interval),
+            numbers.score(category.threshold),
+        )
+        for category in (*report.metrics.categories, report.metrics.any_violation)
+    ]
+    rows += _averages(report.metrics)
+    heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "Threshold"]
+    text.show(figures.table(heads, rows, numbers=(1, 2, 3, 6)))
+    noted = [(category.name, category.note) for category in report.metrics.categories if category.note]
+    for name, note in noted:
+        st.caption(f"{text.label(name)}: {text.label(note)}")
+
+
+def _averages(metrics: Metrics) -> list[Sequence[str | Markup]]:
+    if not metrics.codes:
+        return []
+    return [
+        (
+            name,
+            "",
+            numbers.score(average.precision),
+            numbers.score(average.recall),
+            _figure(average.f1, average.f1_interval),
+            _figure(average.auprc, average.auprc_interval),
+            "",
+        )
+        for name, average in (("Macro", metrics.macro), ("Micro", metrics.micro))
+    ]
+
+
+def _curve_frames(
+    reports: Sequence[Report], models: Sequence[plots.Named], code: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    columns = ["model", "recall", "precision", "threshold"]
+    lines, points = [], []
+    for report, model in zip(reports, models, strict=True):
+        for curve in report.curves:
+            if curve.code == code:
+                steps = zip(curve.recall, curve.precision, curve.thresholds, strict=True)
+                lines += [(model.name, *step) for step in steps]
+        category = _category(report.metrics, code)
+        if category is not None and category.precision is not None and category.recall is not None:
+            points.append((model.name, category.recall, category.precision, category.threshold))
+    return pd.DataFrame(lines, columns=columns), pd.DataFrame(points, columns=columns)
+
+
+def _category(metrics: Metrics, code: str) -> CategoryMetrics | None:
+    if code == ANY:
+        return metrics.any_violation
+    return next((category for category in metrics.categories if category.code == code), None)
+
+
+def _named(reports: Sequence[Report]) -> list[plots.Named]:
+    colours = (plots.FIRST, plots.SECOND)
+    return [
+        plots.Named(model_name(report.name), colour) for report, colour in zip(reports, colours, strict=False)
+    ]
+
+
+def _with_support(category: CategoryMetrics) -> str:
+    return f"{category.name} ({numbers.count(category.support)})"
+
+
+def _figure(value: float | None, span: Interval | None) -> Markup:
+    return figures.interval(value, span.low if span else None, span.high if span else None)
+
+
+def is_challenger(row: ModelRow) -> bool:
+    """Whether a person could promote this model."""
+    return row.kind is ModelKind.RUN and not row.champion

@@ -1,0 +1,144 @@
+"""A job on a page: where it stands, why it failed, and what can be asked of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+from markupsafe import Markup
+
+from backend.db.engine import get_database
+from backend.db.models import Job
+from backend.db.models.jobs import JobState
+from backend.jobs.service import JobService, WorkerState
+from backend.jobs.states import RESUMABLE
+from ui.components import errors, numbers, session, text, words
+from ui.components.live import UNDER_WAY
+
+_BADGES = {
+    JobState.SUCCEEDED: ("green", ":material/check:"),
+    JobState.FAILED: ("red", ":material/error:"),
+    JobState.INTERRUPTED: ("red", ":material/power_off:"),
+    JobState.STOPPED: ("gray", ":material/stop:"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A job with what its row does not say."""
+
+    job: Job
+    place: int | None
+    worker: WorkerState
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it waits or works."""
+        return self.job.state in UNDER_WAY
+
+
+def standing(job_id: int) -> Standing:
+    """Where a job stands now."""
+    with get_database().read() as found:
+        service = JobService(found)
+        job = service.get(job_id)
+        return Standing(job, service.queue_place(job), service.worker())
+
+
+def state_word(job: Job) -> Markup:
+    """The state in one word, for lists."""
+    look = {JobState.FAILED: "ov-bad", JobState.INTERRUPTED: "ov-bad", JobState.SUCCEEDED: "ov-good"}
+    return Markup('<span class="{}">{}</span>').format(
+        look.get(job.state, "ov-faint"), words.STATES[job.state]
+    )
+
+
+def badge(job: Job) -> None:
+    """The state as a badge."""
+    colour, icon = _BADGES.get(job.state, ("blue", ":material/pending:"))
+    st.badge(words.STATES[job.state], color=colour, icon=icon)  # type: ignore[arg-type]
+
+
+def draw(now: Standing) -> None:
+    """Progress while it lasts, and afterwards why it did not get to the end."""
+    if now.under_way:
+        st.progress(min(1.0, max(0.0, now.job.progress or 0.0)), text=_where(now))
+        if not now.worker.alive:
+            worker_missing()
+    elif now.job.state in (JobState.FAILED, JobState.INTERRUPTED):
+        _failure(now.job)
+
+
+def worker_missing() -> None:
+    """Say that nothing will happen, and how to change that."""
+    st.warning(
+        "**No worker is running, so this waits.** Start one with `overrule worker`, "
+        "or start Overrule again: it brings its own.",
+        icon=":material/power_off:",
+    )
+
+
+def buttons(now: Standing, *, stop: str = "Stop") -> None:
+    """What can be asked of the job now."""
+    if now.job.state in UNDER_WAY:
+        st.button(
+            stop,
+            icon=":material/stop_circle:",
+            key=f"stop-{now.job.id}",
+            on_click=_stop,
+            args=(now.job.id,),
+            disabled=now.job.state is JobState.STOPPING,
+        )
+    elif now.job.state in RESUMABLE:
+        st.button(
+            "Resume",
+            icon=":material/play_arrow:",
+            key=f"resume-{now.job.id}",
+            on_click=_resume,
+            args=(now.job.id,),
+        )
+
+
+def log(job: Job) -> None:
+    """The end of the log, folded."""
+    fold = st.expander("Log", icon=":material/notes:", key=f"log-{job.id}", on_change="rerun")
+    if fold.open:
+        with get_database().read() as found:
+            lines = JobService(found).log_tail(job, 200)
+        fold.code(lines or "Nothing is logged yet.", language=None, height=260)
+
+
+def _where(now: Standing) -> str:
+    job = now.job
+    if job.state is JobState.QUEUED:
+        return "Waiting: next in line" if now.place in (None, 1) else f"Waiting: {_nth(now.place)} in line"
+    if job.state is JobState.STOPPING:
+        return "Stopping: saving what there is"
+    parts = [words.phase(job.phase).capitalize()]
+    if job.progress is not None:
+        parts.append(f"{job.progress:.0%}")
+    if job.seconds_left is not None:
+        parts.append(numbers.left(job.seconds_left))
+    return " · ".join(parts)
+
+
+def _nth(place: int | None) -> str:
+    return {2: "2nd", 3: "3rd"}.get(place or 0, f"{place}th")
+
+
+def _failure(job: Job) -> None:
+    if job.state is JobState.INTERRUPTED and not job.error:
+        message, hint = "Its process ended without a word: the computer was perhaps switched off.", ""
+    else:
+        message, hint = job.error or "It failed without a reason.", job.hint or ""
+    st.error("  \n".join(text.label(part) for part in (message, hint) if part), icon=":material/error:")
+
+
+def _stop(job_id: int) -> None:
+    with errors.kept(), get_database().write() as found:
+        JobService(found).request_stop(job_id)
+
+
+def _resume(job_id: int) -> None:
+    with errors.kept(), get_database().write() as found:
+        JobService(found).resume(job_id, session.person())

@@ -1,0 +1,144 @@
+"""One run: how far it is, how the loss falls, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from markupsafe import Markup
+
+from backend.base_models import display_name
+from backend.db.engine import get_database
+from backend.db.models import Job
+from backend.db.models.jobs import JobState
+from backend.jobs.service import JobService
+from backend.runs.views import RunSummary
+from ui.components import figures, jobs, numbers, plots, text, words
+from ui.components.live import UNDER_WAY
+from ui.components.pages import go
+from ui.components.settings_form import described
+
+_POINTS = 400
+"""More points than pixels help nobody."""
+
+_FAINT = Markup('<span class="ov-faint">{}</span>')
+
+
+def draw(run: RunSummary) -> bool:
+    """Draw a run; whether it is under way."""
+    now = jobs.standing(run.job.id)
+    events = _events(now.job)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"### Run {run.run.number}", width="content")
+        jobs.badge(now.job)
+        if run.champion:
+            st.badge("champion", color="green", icon=":material/military_tech:")
+    st.caption(_about(run))
+    jobs.draw(now)
+    facts = _facts(run, now.job, events)
+    if facts:
+        text.show(figures.facts(facts))
+    _chart(events)
+    with st.container(horizontal=True):
+        if now.job.state is JobState.SUCCEEDED and st.button(
+            "See the evaluation", icon=":material/monitoring:", key=f"evaluation-{run.run.id}"
+        ):
+            go("evaluation")
+        jobs.buttons(now, stop="Stop and save")
+    jobs.log(now.job)
+    with st.expander("Settings of this run", icon=":material/tune:"):
+        text.show(figures.pairs([(name, Markup.escape(value)) for name, value in described(run.run.config)]))
+    return now.under_way
+
+
+def _about(run: RunSummary) -> str:
+    parts = (
+        f"dataset version {run.version_number} ({words.handling(run.handling)})",
+        text.label(display_name(run.run.base_model)),
+        run.run.preset,
+        f"seed {run.run.seed}",
+        f"by {text.label(run.run.created_by)}, {numbers.moment(run.run.created_at)}",
+    )
+    return " · ".join(parts)
+
+
+def _facts(run: RunSummary, job: Job, events: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    facts = []
+    if run.headline is not None:
+        facts.append((numbers.score(run.headline.macro_f1), "macro-F1 on the test posts"))
+        facts.append((numbers.score(run.headline.macro_auprc), "macro-AUPRC"))
+    step = _last(events, "step", phases=("training",))
+    if step is not None and job.state in UNDER_WAY:
+        facts.append((f"{step:,} of {_last(events, 'steps', phases=('training',)) or 0:,}", "steps"))
+    loss = _last(events, "validation_loss")
+    if loss is not None:
+        facts.append((f"{loss:.2f}", "validation loss, nats per token"))
+    speed = _last(events, "examples_per_second", phases=("training",))
+    if speed is not None:
+        facts.append((f"{speed:.1f}", "examples a second"))
+    memory = _last(events, "memory_mb")
+    if memory is not None:
+        facts.append((numbers.size(memory * 1e6), "memory"))
+    if job.started_at is not None and job.finished_at is not None:
+        facts.append(
+            (numbers.duration((job.finished_at - job.started_at).total_seconds()), "from start to end")
+        )
+    return facts
+
+
+def _last(events: Sequence[dict[str, Any]], field: str, *, phases: Sequence[str] = ()) -> Any:
+    for event in reversed(events):
+        if event.get(field) is not None and (not phases or event.get("phase") in phases):
+            return event[field]
+    return None
+
+
+def _events(job: Job) -> list[dict[str, Any]]:
+    """All events of a run; of what was read before, only the new ones are read."""
+    kept: dict[int, tuple[list[dict[str, Any]], int]] = st.session_state.setdefault("training events", {})
+    known, offset = kept.get(job.id, ([], 0))
+    with get_database().read() as found:
+        new, end = JobService(found).training_events(job, offset)
+    if end < offset or (end and not offset):
+        known = []
+    kept[job.id] = ([*known, *new], end)
+    return kept[job.id][0]
+
+
+def _chart(events: Sequence[dict[str, Any]]) -> None:
+    frame = loss_frame(events)
+    if len(frame) > 1:
+        st.altair_chart(plots.losses(frame), width="stretch")
+
+
+def loss_frame(events: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The losses as `plots.losses` draws them.
+
+    A resumed run goes over some steps twice; what it said last counts. Of a long run the
+    training loss is averaged over neighbouring steps.
+    """
+    training = {
+        e["step"]: e["loss"] for e in events if e.get("loss") is not None and e.get("step") is not None
+    }
+    validation = {
+        e["step"]: e["validation_loss"]
+        for e in events
+        if e.get("validation_loss") is not None and e.get("step") is not None
+    }
+    lowest = min(validation.values(), default=None)
+    lines = pd.DataFrame(sorted(training.items()), columns=["step", "loss"])
+    if len(lines) > _POINTS:
+        lines = lines.groupby(lines.index // (len(lines) // _POINTS + 1)).mean()
+    frames = [
+        lines.assign(series="training", best=False),
+        pd.DataFrame(sorted(validation.items()), columns=["step", "loss"]).assign(
+            series="validation", best=lambda frame: frame["loss"] == lowest
+        ),
+    ]
+    return (
+        pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+        if training or validation
+        else lines
+    )

@@ -1,0 +1,97 @@
+"""The settings of a fine-tune as boxes: what the trainer's own contract says of each, and no more."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import streamlit as st
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
+
+from backend.runs.choices import configure
+from training.job import PRESETS, Answers, Config
+from ui.components import text, words
+
+_NAMES = {
+    "answers": "Answers",
+    "epochs": "Epochs",
+    "learning_rate": "Learning rate",
+    "batch_size": "Batch size",
+    "warmup": "Warm-up",
+    "rank": "LoRA rank",
+    "alpha": "LoRA alpha",
+    "targets": "LoRA targets",
+    "weight_decay": "Weight decay",
+    "max_grad_norm": "Longest gradient",
+    "max_length": "Sequence length",
+    "validations": "Validations",
+    "seed": "Seed",
+}
+
+
+def settings_form(preset: str) -> Config:
+    """Draw a box for each setting, filled with the preset's, and give back what they say.
+
+    Raises:
+        InvalidInputError: a value that cannot be.
+    """
+    values = PRESETS[preset]
+    columns = st.columns(2)
+    changes: dict[str, Any] = {}
+    for position, (name, field) in enumerate(Config.model_fields.items()):
+        with columns[position % 2]:
+            changes[name] = _box(name, field, getattr(values, name), key=f"setting-{preset}-{name}")
+    return configure(preset, {name: value for name, value in changes.items() if value is not None})
+
+
+def described(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """The settings of a run by name, as people read them."""
+    return [
+        (_NAMES.get(name, name), text.label(_in_words(name, value)))
+        for name, value in config.items()
+        if name in Config.model_fields
+    ]
+
+
+def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
+    label, about = _NAMES.get(name, name), field.description
+    if name == "answers":
+        options = list(get_args(Answers))
+        return st.selectbox(
+            label,
+            options,
+            index=options.index(value),
+            format_func=words.ANSWERS.__getitem__,
+            help=about,
+            key=key,
+        )
+    if isinstance(value, str | tuple):
+        return st.text_input(
+            label, value if isinstance(value, str) else ", ".join(value), help=about, key=key
+        )
+    low, high = _bounds(field)
+    whole = isinstance(value, int)
+    return st.number_input(
+        label,
+        min_value=low if low is None or whole else float(low),
+        max_value=high if high is None or whole else float(high),
+        value=value,
+        step=1 if whole else value / 2 or 0.01,
+        format="%d" if whole else "%g",
+        help=about,
+        key=key,
+    )
+
+
+def _bounds(field: FieldInfo) -> tuple[Any, Any]:
+    low = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
+    high = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
+    return low, high
+
+
+def _in_words(name: str, value: Any) -> str:
+    if name == "answers":
+        return words.ANSWERS.get(str(value), str(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,87 @@
+"""What the program's values are called on a page."""
+
+from __future__ import annotations
+
+from backend.db.models.content import Agreement, Split
+from backend.db.models.curation import Handling
+from backend.db.models.evaluation import Outcome
+from backend.db.models.jobs import JobState
+from backend.db.models.review import Source, Verdict
+
+SPLITS = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
+
+AGREEMENTS = {
+    Agreement.AGREES: "agrees",
+    Agreement.FALSE_ALARM: "false alarm",
+    Agreement.MISSED: "missed",
+    Agreement.OTHER_LABELS: "other categories",
+    Agreement.UNVERIFIED: "no decision yet",
+    Agreement.INVALID: "unreadable answer",
+    Agreement.UNANSWERED: "not answered",
+    Agreement.DROPPED: "dropped",
+}
+
+VERDICTS = {
+    Verdict.RIGHT: "teacher is right",
+    Verdict.WRONG_LABELS: "labels corrected",
+    Verdict.BAD_REASON: "reason corrected",
+    Verdict.CANNOT_TELL: "cannot tell",
+    Verdict.DISCARD: "discarded",
+    Verdict.FROM_SCRATCH: "judged from scratch",
+    Verdict.WITHDRAWN: "taken back",
+}
+
+SOURCES = {Source.GOLD: "imported", Source.REVIEW: "review", Source.ADJUDICATION: "adjudication"}
+
+OUTCOMES = {
+    Outcome.RIGHT: "right",
+    Outcome.FALSE_ALARM: "false alarm",
+    Outcome.MISSED: "missed",
+    Outcome.OTHER_LABELS: "other categories",
+}
+
+HANDLINGS = {
+    Handling.KEEP: ("Keep", "Wrong answers are taught as they are."),
+    Handling.DROP: ("Drop", "Posts with a wrong answer are left out."),
+    Handling.RECHECK_KEEP: ("Recheck, keep", "The teacher's second answer is taught, right or wrong."),
+    Handling.RECHECK_DROP: (
+        "Recheck, drop",
+        "The second answer is taught; wrong again, and the post is left out.",
+    ),
+    Handling.REVIEW: (
+        "Review",
+        "People's decisions win. What nobody reviewed is treated as in “Recheck, drop”.",
+    ),
+}
+
+STATES = {
+    JobState.QUEUED: "waiting",
+    JobState.STARTING: "starting",
+    JobState.RUNNING: "running",
+    JobState.STOPPING: "stopping",
+    JobState.SUCCEEDED: "finished",
+    JobState.STOPPED: "stopped",
+    JobState.FAILED: "failed",
+    JobState.INTERRUPTED: "interrupted",
+}
+
+PHASES = {
+    "": "preparing",
+    "loading": "loading the model",
+    "training": "training",
+    "validating": "taking the validation loss",
+    "scoring": "scoring the posts",
+    "done": "done",
+}
+
+ANSWERS = {"direct": "labels only", "reasoned": "reason and labels", "both": "each post in both forms"}
+
+
+def phase(name: str | None) -> str:
+    """What a job is doing, in words."""
+    return PHASES.get(name or "", (name or "").replace("_", " "))
+
+
+def handling(value: Handling) -> str:
+    """A handling's name."""
+    return HANDLINGS[value][0]
