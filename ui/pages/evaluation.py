@@ -1,0 +1,217 @@
+"""Evaluation: is the student better than the base model, the teacher and the last run, and where not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from backend.db.engine import get_database
+from backend.db.models import EvaluationSet
+from backend.db.models.evaluation import ModelKind, SetOrigin
+from backend.db.models.jobs import JobKind
+from backend.evaluation.results import Comparison, ModelRow, Report
+from backend.evaluation.service import EvaluationService
+from backend.jobs.service import JobService
+from backend.runs.service import RunService
+from ui.components import comparison, errors, evaluate, jobs, labels, numbers, outcomes, session, text
+from ui.components.comparison import model_name
+from ui.components.beginning import no_project
+from ui.components.empty import empty
+from ui.components.live import UNDER_WAY, follow
+from ui.components.pages import go
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A set with the models that were scored on it."""
+
+    set: EvaluationSet
+    rows: list[ModelRow]
+
+    @property
+    def yes_no(self) -> bool:
+        """Whether the set knows only yes and no."""
+        return self.set.positive_labels is not None
+
+    @property
+    def title(self) -> str:
+        """What the set is called on its tab."""
+        return "Test posts" if self.set.origin is SetOrigin.TEST_SPLIT else text.label(self.set.name)
+
+
+def page() -> None:
+    """Draw the page."""
+    sets = _sets(session.project_id())
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.title("Evaluation", width="content", anchor=False)
+        if any(scored.rows for scored in sets):
+            evaluate.button()
+    _scoring()
+    if not any(scored.rows for scored in sets):
+        _nothing_yet()
+        return
+    tabs = st.tabs([scored.title for scored in sets], key="evaluation-set", on_change="rerun")
+    for tab, scored in zip(tabs, sets, strict=True):
+        if tab.open:
+            with tab:
+                _one_set(scored)
+
+
+def _sets(project_id: int) -> list[Scored]:
+    with get_database().read() as found:
+        service = EvaluationService(found)
+        return [Scored(each, service.table(project_id, each.id)) for each in service.sets(project_id)]
+
+
+def _nothing_yet() -> None:
+    pressed = empty(
+        "No model is evaluated yet",
+        "Once a student is trained, it stands here beside the base model and the teacher, category by "
+        "category. The base model and the teacher can be evaluated before that.",
+        icon=":material/monitoring:",
+        action="Train a student",
+        key="evaluation",
+    )
+    if pressed:
+        go("training")
+    with st.container(horizontal_alignment="center"):
+        evaluate.button("Evaluate base model or teacher")
+
+
+def _scoring() -> None:
+    """The newest scoring job, while it lasts and where it failed."""
+    with get_database().read() as found:
+        newest = JobService(found).list(session.project_id(), kind=JobKind.SCORE, limit=1)
+    if not newest or newest[0].finished_at is not None and newest[0].error is None:
+        return
+    job_id = newest[0].id
+
+    def draw() -> bool:
+        now = jobs.standing(job_id)
+        with st.container(border=True, key="ov-scoring"):
+            st.markdown(f"**{text.label(now.job.title)}**")
+            jobs.draw(now)
+            jobs.buttons(now)
+        return now.under_way
+
+    follow(draw, under_way=newest[0].state in UNDER_WAY)
+
+
+def _one_set(scored: Scored) -> None:
+    if not scored.rows:
+        empty(
+            "No model is evaluated on this set",
+            f"It holds {numbers.things(scored.set.rows, 'post')}. Choose “Evaluate a model” above.",
+            icon=":material/monitoring:",
+            key=f"set-{scored.set.id}",
+        )
+        return
+    comparison.models_table(scored.rows, yes_no=scored.yes_no)
+    if len(scored.rows) == 1:
+        _alone(scored.rows[0])
+        return
+    first, second = _choose_two(scored.rows)
+    if first.evaluation_id == second.evaluation_id:
+        st.caption("Choose two different models to see them side by side.")
+        _alone(first)
+        return
+    with get_database().read() as found:
+        service = EvaluationService(found)
+        compared = service.compare(first.evaluation_id, second.evaluation_id)
+        reports = [service.report(first.evaluation_id), service.report(second.evaluation_id)]
+        looks = labels.load(found, session.project_id())
+    _verdict(compared, (first, second))
+    _side_by_side(reports, looks)
+    outcomes.draw(reports, compared, looks)
+
+
+def _alone(row: ModelRow) -> None:
+    with get_database().read() as found:
+        report = EvaluationService(found).report(row.evaluation_id)
+        looks = labels.load(found, session.project_id())
+    _side_by_side([report], looks)
+    outcomes.draw([report], None, looks)
+
+
+def _choose_two(rows: Sequence[ModelRow]) -> tuple[ModelRow, ModelRow]:
+    """The newest student beside the champion, unless chosen otherwise."""
+    by_id = {row.evaluation_id: row for row in rows}
+    runs = sorted((row for row in rows if row.run_id is not None), key=lambda row: -(row.run_id or 0))
+    first = runs[0] if runs else rows[0]
+    others = sorted(
+        (row for row in rows if row is not first),
+        key=lambda row: (not row.champion, row.kind is not ModelKind.BASE),
+    )
+    ids = list(by_id)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="ov-choose-two"):
+        chosen = [
+            st.selectbox(
+                name,
+                ids,
+                index=ids.index(default.evaluation_id),
+                format_func=lambda each: text.label(model_name(by_id[each].name)),
+                key=f"compare-{name}-{rows[0].set_id}",
+                width=260,
+            )
+            for name, default in (("Compare", first), ("with", others[0]))
+        ]
+    return by_id[chosen[0]], by_id[chosen[1]]
+
+
+def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
+    """What follows, and the one step that a person can take on it."""
+    words, step = st.columns((4, 1), vertical_alignment="center")
+    with words:
+        comparison.sentence(compared)
+    challenger = next((row for row in chosen if comparison.is_challenger(row)), None)
+    if challenger is not None:
+        name = model_name(challenger.name)
+        with step.container(horizontal_alignment="right"):
+            if st.button(f"Promote {challenger.name}", type="primary", icon=":material/military_tech:"):
+                _confirm(challenger.run_id, name, compared.sentence)
+    for note in compared.notes:
+        st.caption(text.label(note))
+
+
+def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("#### F1 by category")
+        st.caption("In brackets how many posts have it; the line is the 95% interval.")
+        comparison.bars(reports)
+    with right:
+        st.markdown("#### Precision and recall")
+        comparison.curves(reports, looks)
+    st.markdown("#### Confusion")
+    for column, report in zip(st.columns(len(reports), gap="medium"), reports, strict=True):
+        with column:
+            st.markdown(f"**{text.label(model_name(report.name))}**")
+            comparison.confusion(report)
+    with st.expander("All figures by category", icon=":material/table_rows:"):
+        for report in reports:
+            st.markdown(f"**{text.label(model_name(report.name))}**")
+            comparison.category_table(report, looks)
+
+
+@st.dialog("Make it the champion?", icon=":material/military_tech:")
+def _confirm(run_id: int | None, name: str, follows: str) -> None:
+    with errors.shown():
+        text.show(text.literal(follows))
+        st.markdown(
+            f"**{name}** becomes the model in use. Later runs are compared with it, and “Retrain” takes its settings."
+        )
+        with st.container(horizontal=True):
+            if st.button(f"Promote {name[:1].lower()}{name[1:]}", type="primary", key="promote-confirmed"):
+                with get_database().write() as found:
+                    RunService(found).promote(session.project_id(), run_id, person=session.person())
+                st.rerun()
+            if st.button("Not now"):
+                st.rerun()
+
+
+if session.project() is None:
+    no_project("Evaluation")
+else:
+    page()

@@ -1,0 +1,277 @@
+"""Teacher: who is asked, what that costs, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+from markupsafe import Markup
+
+from backend.db.engine import get_database
+from backend.db.models import Job
+from backend.db.models.content import Agreement
+from backend.db.models.jobs import JobKind
+from backend.db.models.teacher import TeacherOrigin
+from backend.jobs.service import JobService
+from backend.teacher.results import AgreementTable, TeacherRunSummary, TeachPayload, TeachPlan
+from backend.teacher.service import TeacherService
+from ui.components import charts, errors, figures, jobs, labels, numbers, session, text
+from ui.components.beginning import no_project
+from ui.components.empty import empty
+from ui.components.live import UNDER_WAY, follow
+from ui.components.pages import go
+
+_FAILURES = {
+    "rate-limit": "too many requests",
+    "server-error": "server error",
+    "timeout": "no answer in time",
+    "connection": "no connection",
+    "rejected": "request refused",
+    "garbage": "no chat completion",
+}
+_BOTH, _TEACHER_ONLY, _PEOPLE_ONLY = "both name it", "only the teacher", "only people"
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Teacher", anchor=False)
+    st.caption(
+        "A stronger model labels the posts under the policy and gives its reasons. It is never told what "
+        "people decided: its answers are compared with that afterwards."
+    )
+    job = _newest_job()
+    under_way = job is not None and job.state in UNDER_WAY
+    left, right = st.columns((5, 6), gap="medium")
+    with right, st.container(border=True, height="stretch"), errors.shown():
+        plan = _ask(under_way=under_way)
+        with left, st.container(border=True, height="stretch"):
+            _endpoint(plan)
+
+    def draw() -> bool:
+        return _runs(job.id if job else None)
+
+    follow(draw, under_way=under_way)
+    _agreement()
+
+
+def _newest_job() -> Job | None:
+    with get_database().read() as found:
+        newest = JobService(found).list(session.project_id(), kind=JobKind.TEACH, limit=1)
+    return newest[0] if newest else None
+
+
+def _endpoint(plan: TeachPlan) -> None:
+    st.markdown("#### Who is asked")
+    key = "set" if plan.has_key else "not set"
+    text.show(
+        figures.pairs(
+            [
+                ("Model", text.literal(plan.model)),
+                ("Address", text.literal(plan.endpoint)),
+                ("Key", Markup(key)),
+            ]
+        )
+    )
+    st.caption(
+        "Set `OVERRULE_TEACHER_MODEL`, `OVERRULE_TEACHER_URL` and `OVERRULE_TEACHER_KEY` and start Overrule "
+        "again to ask another. Any OpenAI-compatible address will do."
+    )
+    with st.expander(f"The prompt (version {plan.prompt_version})", icon=":material/description:"):
+        st.code(plan.prompt, language=None, wrap_lines=True, height=320)
+
+
+def _ask(*, under_way: bool) -> TeachPlan:
+    """What a run would ask, the choices, and the button."""
+    st.markdown("#### What will be asked")
+    shown = st.container()
+    recheck = st.toggle(
+        "Recheck wrong answers",
+        value=True,
+        help="An answer that differs from people's decision is asked once more in the same conversation. The "
+        "teacher is told only that its classification is incorrect. Both answers are kept.",
+        key="teach-recheck",
+    )
+    limit = st.number_input(
+        "At most so many posts",
+        min_value=1,
+        value=None,
+        placeholder="all of them",
+        key="teach-limit",
+        width=220,
+    )
+    again = bool(st.session_state.get("teach-invalid", False))
+    payload = TeachPayload(recheck=recheck, limit=limit, ask_invalid=again)
+    with get_database().read() as found:
+        plan = TeacherService(found).plan(session.project_id(), payload)
+    if plan.invalid:
+        st.checkbox(
+            f"Ask again about {numbers.things(plan.invalid, 'unreadable answer')}", key="teach-invalid"
+        )
+    rechecks = min(plan.to_recheck, limit or plan.to_recheck) if recheck else 0
+    with shown:
+        _plan(plan, rechecks)
+    st.button(
+        "Ask the teacher",
+        type="primary",
+        icon=":material/school:",
+        disabled=under_way or not (plan.wanted or rechecks),
+        on_click=_start,
+        args=(payload,),
+        key="teach-start",
+    )
+    return plan
+
+
+def _plan(plan: TeachPlan, rechecks: int) -> None:
+    if not plan.wanted and not rechecks:
+        st.markdown(":green[:material/check:] Every post has an answer; there is nothing to ask.")
+        return
+    words = [f"**{numbers.things(plan.wanted, 'post')}** without an answer" if plan.wanted else ""]
+    words.append(f"**{numbers.things(rechecks, 'wrong answer')}** to recheck" if rechecks else "")
+    st.markdown(" and ".join(word for word in words if word))
+    st.markdown(
+        f"about **{numbers.rough(plan.prompt_tokens)}** tokens to send and "
+        f"**{numbers.rough(plan.answer_tokens)}** to receive"
+    )
+    st.caption(
+        "Estimated from the length of the prompt and the posts. Wrong answers found on the way are rechecked too."
+    )
+
+
+def _start(payload: TeachPayload) -> None:
+    with errors.kept(), get_database().write() as found:
+        TeacherService(found).start(
+            session.project_id(),
+            recheck=payload.recheck,
+            limit=payload.limit,
+            ask_invalid=payload.ask_invalid,
+            person=session.person(),
+        )
+
+
+def _runs(job_id: int | None) -> bool:
+    """The job at work and the runs so far; whether the job is under way."""
+    under_way = False
+    if job_id is not None:
+        now = jobs.standing(job_id)
+        under_way = now.under_way
+        if under_way or now.job.error:
+            with st.container(border=True, key="ov-teaching"):
+                st.markdown(f"**{text.label(now.job.title)}**")
+                jobs.draw(now)
+                jobs.buttons(now)
+                jobs.log(now.job)
+    with get_database().read() as found:
+        runs = TeacherService(found).runs(session.project_id())
+    st.markdown("### Runs")
+    if not runs:
+        empty(
+            "No answers yet",
+            "“Ask the teacher” brings them. Answers that a teacher gave elsewhere can be imported with the "
+            "posts, or from a file of their own.",
+            icon=":material/school:",
+            key="teacher-runs",
+        )
+        return under_way
+    _runs_table(runs)
+    return under_way
+
+
+def _runs_table(runs: Sequence[TeacherRunSummary]) -> None:
+    rows = [
+        (
+            text.literal(run.model) + Markup('<div class="ov-faint ov-small">{}</div>').format(_origin(run)),
+            _answered(run),
+            _agreed(run),
+            _rechecked(run),
+            _trouble(run),
+        )
+        for run in runs
+    ]
+    text.show(figures.table(["Teacher", "Answered", "Agrees with people", "Rechecked", "Trouble"], rows))
+
+
+def _origin(run: TeacherRunSummary) -> str:
+    verb = "imported" if run.origin is TeacherOrigin.IMPORTED else "asked"
+    return f"{verb} by {run.created_by}, {numbers.moment(run.created_at)}"
+
+
+def _answered(run: TeacherRunSummary) -> Markup:
+    if not run.wanted or run.answered >= run.wanted:
+        return Markup(numbers.count(run.answered))
+    of = Markup(' <span class="ov-faint">of {}</span>').format(numbers.count(run.wanted))
+    return Markup(numbers.count(run.answered)) + of
+
+
+def _agreed(run: TeacherRunSummary) -> Markup:
+    compared = run.agrees + run.differs
+    if not compared:
+        return Markup('<span class="ov-faint">nothing to compare with yet</span>')
+    return figures.bar(run.agrees / compared) + Markup(" {} <span class='ov-faint'>of {}</span>").format(
+        numbers.share(run.agrees, compared), numbers.count(compared)
+    )
+
+
+def _rechecked(run: TeacherRunSummary) -> str:
+    if not run.rechecked:
+        return "–"
+    return f"{numbers.count(run.rechecked)}, {numbers.count(run.mended)} mended"
+
+
+def _trouble(run: TeacherRunSummary) -> str:
+    kinds = [f"{count:,} {_FAILURES.get(kind, kind)}" for kind, count in run.errors.items() if count]
+    if run.invalid:
+        kinds.insert(0, f"{run.invalid:,} unreadable")
+    return ", ".join(kinds) or "none"
+
+
+def _agreement() -> None:
+    with get_database().read() as found:
+        table = TeacherService(found).agreement(session.project_id())
+        looks = labels.load(found, session.project_id())
+    if not table.compared:
+        return
+    heading, step = st.columns((4, 1), vertical_alignment="bottom")
+    heading.markdown("### Where teacher and people differ")
+    with step.container(horizontal_alignment="right"):
+        if table.differs and st.button("Review them", icon=":material/gavel:"):
+            go("review")
+    counts = table.counts
+    text.show(
+        figures.facts(
+            [
+                (numbers.share(table.agrees, table.compared), f"agree, of {numbers.count(table.compared)}"),
+                (numbers.count(counts.get(Agreement.FALSE_ALARM, 0)), "false alarms"),
+                (numbers.count(counts.get(Agreement.MISSED, 0)), "missed"),
+                (numbers.count(counts.get(Agreement.OTHER_LABELS, 0)), "other categories"),
+            ]
+        )
+    )
+    st.altair_chart(_by_category(table, looks), width="stretch")
+
+
+def _by_category(table: AgreementTable, looks: labels.Looks) -> charts.Chart:
+    rows = [
+        {"category": looks.name(row.code), "part": part, "posts": number}
+        for row in table.categories
+        for part, number in (
+            (_BOTH, row.both),
+            (_TEACHER_ONLY, row.teacher_only),
+            (_PEOPLE_ONLY, row.people_only),
+        )
+    ]
+    return charts.stacked_bars(
+        pd.DataFrame(rows),
+        category="category",
+        value="posts",
+        part="part",
+        parts={_BOTH: charts.GOOD, _TEACHER_ONLY: charts.WARN, _PEOPLE_ONLY: charts.BAD},
+        unit="posts",
+    )
+
+
+if session.project() is None:
+    no_project("Teacher")
+else:
+    page()

@@ -1,0 +1,248 @@
+"""Training: choose a dataset version, press one button, and watch the loss fall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from markupsafe import Markup
+
+from backend.base_models import display_name, local_folder
+from backend.db.engine import get_database
+from backend.db.models import DatasetVersion, EvaluationSet
+from backend.db.models.evaluation import SetOrigin
+from backend.curation.service import CurationService
+from backend.evaluation.service import EvaluationService
+from backend.runs.service import RunService
+from backend.runs.views import Estimate, RunSummary
+from backend.settings import get_settings
+from training.job import PRESETS, Config
+from ui.components import errors, jobs, numbers, run_card, session, text, words
+from ui.components.beginning import no_project
+from ui.components.empty import empty
+from ui.components.live import UNDER_WAY, follow
+from ui.components.pages import go
+from ui.components.rows import Row, faint, opened
+from ui.components.settings_form import settings_form
+
+_PRESETS = {"quick": "Quick", "standard": "Standard", "thorough": "Thorough"}
+_OTHER = "other"
+_CHOSEN = "chosen run"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a click on the button would start."""
+
+    version: DatasetVersion
+    base_model: str
+    preset: str
+    config: Config
+    set_ids: tuple[int, ...]
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Training", anchor=False)
+    with get_database().read() as found:
+        versions = CurationService(found).versions(session.project_id())
+        sets = EvaluationService(found).sets(session.project_id())
+        runs = RunService(found).list(session.project_id())
+    if not versions:
+        _no_version()
+        return
+    left, right = st.columns((5, 8), gap="large")
+    with left, st.container(border=True), errors.shown():
+        _choose(versions, sets)
+    with right:
+        _runs(runs)
+
+
+def _no_version() -> None:
+    pressed = empty(
+        "Nothing to learn from yet",
+        "A student learns from a dataset version: a frozen set of posts with their labels and reasons. "
+        "Build the first one, then train on it here.",
+        icon=":material/model_training:",
+        action="Build a dataset version",
+        key="training",
+    )
+    if pressed:
+        st.session_state["dataset-tab"] = "Versions"
+        go("dataset")
+
+
+def _choose(versions: Sequence[DatasetVersion], sets: Sequence[EvaluationSet]) -> None:
+    """What to train, what it will take, and the button."""
+    by_id = {version.id: version for version in versions}
+    version = by_id[
+        st.selectbox(
+            "Dataset version", list(by_id), format_func=lambda each: _version_name(by_id[each]), key="version"
+        )
+    ]
+    base_model = _base_model()
+    preset = (
+        st.segmented_control(
+            "Preset",
+            list(_PRESETS),
+            default="quick",
+            format_func=_PRESETS.__getitem__,
+            required=True,
+            key="preset",
+            width="stretch",
+        )
+        or "quick"
+    )
+    st.caption(_preset_words(PRESETS[preset]))
+    set_ids = _sets(sets)
+    with st.expander("Settings", icon=":material/tune:"):
+        config = settings_form(preset)
+    choice = Choice(version, base_model, preset, config, set_ids)
+    with errors.shown():
+        _estimate(choice)
+    st.button(
+        "Train",
+        type="primary",
+        icon=":material/model_training:",
+        width="stretch",
+        on_click=_start,
+        args=(choice,),
+        key="train",
+    )
+
+
+def _base_model() -> str:
+    configured = get_settings().base_model
+    names = list(dict.fromkeys((configured, "default")))
+    chosen = st.selectbox(
+        "Base model",
+        [*names, _OTHER],
+        format_func=lambda each: "Another one …" if each == _OTHER else text.label(display_name(each)),
+        key="base-model",
+    )
+    if chosen != _OTHER:
+        return chosen
+    named = st.text_input(
+        "Its folder, or its name on the Hugging Face hub",
+        placeholder="organisation/model",
+        key="base-model-name",
+    )
+    return (named or "").strip() or configured
+
+
+def _version_name(version: DatasetVersion) -> str:
+    rows = version.counts["rows"]
+    return f"Version {version.number} · {words.handling(version.handling)} · {numbers.things(sum(rows.values()), 'row')}"
+
+
+def _preset_words(config: Config) -> str:
+    answers = {
+        "direct": "labels only",
+        "reasoned": "reasons and labels",
+        "both": "labels, and reasons with labels",
+    }
+    return (
+        f"{numbers.things(config.epochs, 'pass', 'passes')} over the rows, learning {answers[config.answers]}; "
+        f"LoRA rank {config.rank}."
+    )
+
+
+def _sets(sets: Sequence[EvaluationSet]) -> tuple[int, ...]:
+    imported = {each.id: each for each in sets if each.origin is SetOrigin.IMPORTED}
+    if not imported:
+        return ()
+    chosen = st.multiselect(
+        "Evaluate on the test posts and on",
+        list(imported),
+        default=list(imported),
+        format_func=lambda each: f"{text.label(imported[each].name)} ({imported[each].rows:,})",
+        key="sets",
+    )
+    return tuple(chosen)
+
+
+def _estimate(choice: Choice) -> None:
+    """What the run would take; worked out once for each choice."""
+    known: dict[object, Estimate] = st.session_state.setdefault("estimates", {})
+    key = (choice.version.id, choice.base_model, choice.config.model_dump_json())
+    if key not in known:
+        with get_database().read() as found:
+            known[key] = RunService(found).estimate(choice.version.id, choice.config, choice.base_model)
+    found_estimate = known[key]
+    low, high = numbers.duration(found_estimate.seconds_low), numbers.duration(found_estimate.seconds_high)
+    time = low if low == high else f"{low} to {high}"
+    st.markdown(f"About **{time}** of training, then loading and scoring.")
+    details = [f"{numbers.things(found_estimate.examples, 'example')} in each pass"]
+    if found_estimate.tokens is not None and found_estimate.learned_tokens is not None:
+        details.append(
+            f"{numbers.rough(found_estimate.tokens)} tokens, of which "
+            f"{numbers.rough(found_estimate.learned_tokens)} are learned"
+        )
+    measured = (
+        "as fast as the last run here" if found_estimate.measured else "not measured on this computer yet"
+    )
+    st.caption(f"{'; '.join(details)}; {measured}.")
+    if local_folder(choice.base_model, get_settings()) is None:
+        st.caption("The base model is not on this computer yet; it is fetched before the first step.")
+
+
+def _start(choice: Choice) -> None:
+    with errors.kept(), get_database().write() as found:
+        run = RunService(found).start(
+            session.project_id(),
+            version_id=choice.version.id,
+            preset=choice.preset,
+            config=choice.config,
+            base_model=choice.base_model,
+            set_ids=choice.set_ids,
+            person=session.person(),
+        )
+        st.session_state[_CHOSEN] = run.id
+
+
+def _runs(runs: Sequence[RunSummary]) -> None:
+    if not runs:
+        empty(
+            "No run yet",
+            "“Train” starts the first one. It goes on when this page is closed, and can be stopped and "
+            "resumed without losing what was learned.",
+            icon=":material/model_training:",
+            key="runs",
+        )
+        return
+    by_id = {run.run.id: run for run in runs}
+    chosen = by_id.get(st.session_state.get(_CHOSEN, 0), runs[0])
+    follow(lambda: run_card.draw(chosen), under_way=chosen.job.state in UNDER_WAY)
+    if len(runs) > 1:
+        st.markdown("#### All runs")
+        pressed = opened(
+            [_row(run) for run in runs],
+            heads=["Run", "Learned from", "State", "Macro-F1"],
+            widths="5rem minmax(0, 1fr) 7rem 5rem",
+            key="runs",
+        )
+        if pressed is not None:
+            st.session_state[_CHOSEN] = pressed
+            st.rerun()
+
+
+def _row(run: RunSummary) -> Row:
+    champion = Markup(' <span class="ov-tag">champion</span>') if run.champion else Markup("")
+    learned = f"version {run.version_number} ({words.handling(run.handling)}), {run.run.preset}"
+    return Row(
+        run.run.id,
+        (
+            Markup("Run {}").format(run.run.number),
+            faint(learned) + champion,
+            jobs.state_word(run.job),
+            Markup(numbers.score(run.headline.macro_f1 if run.headline else None)),
+        ),
+        name=f"Show run {run.run.number}",
+    )
+
+
+if session.project() is None:
+    no_project("Training")
+else:
+    page()
