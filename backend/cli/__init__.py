@@ -11,6 +11,8 @@ import sys
 
 import typer
 
+from backend.db.engine import get_database
+from backend.db.migrate import require_ready
 from backend.errors import OverruleError
 
 app = typer.Typer(
@@ -21,6 +23,15 @@ app = typer.Typer(
 )
 
 _ROOMS = ("application", "intake", "teacher", "curation", "runs", "evaluation", "jobs")
+
+# These look after the database by themselves, or need none.
+_WITHOUT_DATABASE = frozenset({"run", "migrate", "status", "models"})
+
+
+@app.callback()
+def _ready(context: typer.Context) -> None:
+    if context.invoked_subcommand not in _WITHOUT_DATABASE and "--help" not in sys.argv:
+        require_ready(get_database())
 
 
 def main() -> None:

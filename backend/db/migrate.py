@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from backend.db.engine import Database
+from backend.errors import ConflictError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,6 +35,24 @@ def migrate(database: Database) -> tuple[str | None, str | None]:
     if before != newest:
         command.upgrade(config, "head")
     return before, newest
+
+
+def require_ready(database: Database) -> None:
+    """Make an empty database; refuse one of another release, which somebody has to upgrade on purpose.
+
+    Raises:
+        ConflictError: the database is at another migration.
+    """
+    found = current_revision(database)
+    if found is None:
+        migrate(database)
+        return
+    newest = ScriptDirectory.from_config(alembic_config(database.url)).get_current_head()
+    if found != newest:
+        raise ConflictError(
+            f"The database is at {found}, this Overrule needs {newest}.",
+            "Make a copy of it, then bring it there: overrule migrate.",
+        )
 
 
 def current_revision(database: Database) -> str | None:

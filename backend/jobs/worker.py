@@ -122,6 +122,19 @@ class Worker:
             finally:
                 self._end(consumers)
 
+    def take_up_strays(self) -> None:
+        """Go on with what an earlier worker left: its trainers keep their places."""
+        with self._database.read() as session:
+            active = JobRepository(session).in_states(ACTIVE)
+        for job_id, _ in active:
+            if not self._holds(job_id):
+                self._take_up(job_id)
+
+    def join(self) -> None:
+        """Wait until nobody attends to a stray any more; only after `stop`."""
+        for thread in self._attending:
+            thread.join(_PATIENCE)
+
     def _keep(self, queue: JobQueue, consumers: list[Any]) -> None:
         beat = sweep = health = time.monotonic()
         while not self._leaving.wait(_LOOK):
@@ -141,8 +154,7 @@ class Worker:
         self.stop()
         for consumer in consumers:
             consumer.stop(graceful=True)
-        for thread in self._attending:
-            thread.join(_PATIENCE)
+        self.join()
         with suppress(SQLAlchemyError), self._database.write() as session:
             JobRepository(session).forget_beat(*self._identity[:2])
 
@@ -156,16 +168,13 @@ class Worker:
     def _sweep(self, queue: JobQueue) -> None:
         """Queue waiting rows that the queue does not know; take up rows that are in nobody's hands."""
         try:
+            self.take_up_strays()
             with self._database.read() as session:
-                jobs = JobRepository(session)
-                waiting, active = jobs.in_states({JobState.QUEUED}), jobs.in_states(ACTIVE)
+                waiting = JobRepository(session).in_states({JobState.QUEUED})
             known = queue.waiting()
             for job_id, kind in waiting:
                 if job_id not in known and not self._holds(job_id):
                     queue.enqueue(job_id, Lane.of(kind))
-            for job_id, _ in active:
-                if not self._holds(job_id):
-                    self._take_up(job_id)
         except (SQLAlchemyError, OSError, sqlite3.Error):
             _log.warning("the rows could not be looked through; it is tried again", exc_info=True)
 

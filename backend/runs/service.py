@@ -264,8 +264,12 @@ class RunService:
         return self._runs.has_base_evaluation(set_id, run.base_model, run.policy_version_id)
 
     def _sets(self, project_id: int, set_ids: Sequence[int], person: str) -> tuple[int, ...]:
-        test = EvaluationService(self._session).freeze_test_split(project_id, person)
-        return tuple(dict.fromkeys((test.id, *set_ids)))
+        try:
+            test = [EvaluationService(self._session).freeze_test_split(project_id, person).id]
+        except InvalidInputError:
+            # Nobody has decided on a post of the test split: the run is judged on what else is chosen.
+            test = []
+        return tuple(dict.fromkeys((*test, *set_ids)))
 
     def _headlines(self, project_id: int) -> dict[int, ModelRow]:
         evaluation = EvaluationService(self._session)

@@ -1,0 +1,230 @@
+"""Fine-tunes from the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from backend.cli import app
+from backend.cli.follow import carry_out
+from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json
+from backend.curation.service import CurationService
+from backend.db.engine import get_database
+from backend.db.models import Run
+from backend.errors import InvalidInputError
+from backend.evaluation.service import EvaluationService
+from backend.projects.service import ProjectService
+from backend.runs.choices import configure
+from backend.runs.service import RunService
+from backend.runs.views import RunSummary
+from backend.settings import get_settings
+from training.job import PRESETS
+
+runs = typer.Typer(help="Fine-tunes: list, show, promote.", no_args_is_help=True)
+app.add_typer(runs, name="runs")
+
+WaitOption = Annotated[
+    bool, typer.Option("--wait/--detach", help="See it through, or leave it to the worker at once.")
+]
+
+
+@app.command()
+def train(
+    project: ProjectOption = None,
+    dataset: Annotated[str, typer.Option(help="A dataset version's number, or newest.")] = "newest",
+    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "quick",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one setting of the preset: epochs=3.")
+    ] = None,
+    base_model: Annotated[str | None, typer.Option(help="A folder, a hub id, or default.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of LoRA weights and data order.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option(help="An evaluation set to score beside the test split.")
+    ] = None,
+    wait: WaitOption = True,
+    json: JsonOption = False,
+) -> None:
+    """Fine-tune the base model on a dataset version, and evaluate it.
+
+    A worker does it where one is alive; else it is done here, by the same code.
+
+    Example: overrule train --dataset 3 --preset quick --set epochs=3 --sets hatecheck
+    """
+    settings, database = get_settings(), get_database()
+    config = configure(preset, _changes(change or []), seed)
+    with database.write() as session:
+        project_id = _project(ProjectService(session), project)
+        evaluation = EvaluationService(session)
+        run = RunService(session, settings).start(
+            project_id,
+            version_id=_version(CurationService(session), project_id, dataset),
+            preset=preset,
+            config=config,
+            base_model=base_model,
+            set_ids=[evaluation.get_set(project_id, name).id for name in sets or []],
+            person=settings.person,
+        )
+    _see(run, wait=wait, json=json)
+
+
+@app.command()
+def retrain(project: ProjectOption = None, wait: WaitOption = True, json: JsonOption = False) -> None:
+    """Learn people's newest decisions with the champion's settings.
+
+    Builds a dataset version with the handling review, trains, and evaluates on the champion's sets.
+
+    Example: overrule retrain --detach
+    """
+    settings, database = get_settings(), get_database()
+    with database.write() as session:
+        project_id = _project(ProjectService(session), project)
+        run = RunService(session, settings).retrain(project_id, person=settings.person)
+    _see(run, wait=wait, json=json)
+
+
+@runs.command(name="list")
+def list_runs(project: ProjectOption = None, json: JsonOption = False) -> None:
+    """List a project's runs with their figures on the newest test split.
+
+    Example: overrule runs list --json
+    """
+    with get_database().read() as session:
+        project_id = _project(ProjectService(session), project)
+        service = RunService(session)
+        found, new = service.list(project_id), service.new_decisions(project_id)
+    if json:
+        print_json([_summary(summary) for summary in found])
+        return
+    table = Table(
+        "run", "state", "dataset", "handling", "preset", "base model", "macro F1", "AUPRC", box=None
+    )
+    for each in found:
+        line = each.headline
+        table.add_row(
+            str(each.run.number) + (" champion" if each.champion else ""),
+            each.job.state.value,
+            f"version {each.version_number}",
+            each.handling.value,
+            each.run.preset,
+            each.run.base_model,
+            _figure(line.macro_f1 if line else None),
+            _figure(line.macro_auprc if line else None),
+        )
+    out.print(table)
+    messages.print(f"{new:,} decisions are new since the last run.")
+
+
+@runs.command()
+def show(
+    run: Annotated[str, typer.Argument(help='Its number, or "run 2".')],
+    project: ProjectOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say everything about one run.
+
+    Example: overrule runs show 2 --json
+    """
+    with get_database().read() as session:
+        project_id = _project(ProjectService(session), project)
+        service = RunService(session)
+        wanted = service.get(project_id, run)
+        summary = next(each for each in service.list(project_id) if each.run.id == wanted.id)
+        document = _summary(summary) | {"adapter": service.adapter(wanted), "result": wanted.result}
+    if json:
+        print_json(document)
+        return
+    for name, value in document.items():
+        if name != "result" and value is not None:
+            out.print(f"{name:14} {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+@runs.command()
+def promote(
+    run: Annotated[str, typer.Argument(help='Its number, or "base" for the base model.')],
+    project: ProjectOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a finished run, or the base model, the champion.
+
+    Example: overrule runs promote 2
+    """
+    settings = get_settings()
+    with get_database().write() as session:
+        project_id = _project(ProjectService(session), project)
+        service = RunService(session, settings)
+        chosen = None if run.strip().lower() == "base" else service.get(project_id, run)
+        service.promote(project_id, chosen.id if chosen else None, person=settings.person)
+    if json:
+        print_json({"project_id": project_id, "champion": chosen.number if chosen else None})
+    else:
+        messages.print(f"{f'Run {chosen.number}' if chosen else 'The base model'} is champion now.")
+
+
+def _see(run: Run, *, wait: bool, json: bool) -> None:
+    settings, database = get_settings(), get_database()
+    messages.print(f"Run {run.number} is job {run.job_id}.")
+    if wait:
+        carry_out(database, settings, run.job_id)
+    with database.read() as session:
+        found = RunService(session, settings).list(run.project_id)
+    summary = next(each for each in found if each.run.id == run.id)
+    if json:
+        print_json(_summary(summary))
+    elif summary.headline is not None:
+        line = summary.headline
+        out.print(f"run {run.number}: macro F1 {_figure(line.macro_f1)}, AUPRC {_figure(line.macro_auprc)}")
+    elif not wait:
+        messages.print(f"See it with: overrule jobs show {run.job_id}")
+
+
+def _summary(summary: RunSummary) -> dict[str, Any]:
+    run, job = summary.run, summary.job
+    return {
+        "run": run.number,
+        "id": run.id,
+        "job_id": job.id,
+        "state": job.state.value,
+        "phase": job.phase,
+        "progress": job.progress,
+        "error": job.error,
+        "dataset": summary.version_number,
+        "handling": summary.handling.value,
+        "preset": run.preset,
+        "base_model": run.base_model,
+        "seed": run.seed,
+        "config": run.config,
+        "champion": summary.champion,
+        "headline": summary.headline,
+        "created_by": run.created_by,
+        "created_at": run.created_at,
+        "finished_at": job.finished_at,
+    }
+
+
+def _project(projects: ProjectService, name: str | None) -> int:
+    return (projects.get(name) if name else projects.only()).id
+
+
+def _version(curation: CurationService, project_id: int, wanted: str) -> int:
+    if wanted.strip().lower() != "newest":
+        return curation.version(project_id, wanted).id
+    versions = curation.versions(project_id)
+    if not versions:
+        raise InvalidInputError("There is no dataset version yet.", "Build one: overrule dataset build.")
+    return versions[0].id
+
+
+def _changes(given: list[str]) -> dict[str, str]:
+    changes = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{each!r} is not of the form name=value", param_hint="--set")
+        changes[name.strip()] = value.strip()
+    return changes
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".removeprefix("0")
