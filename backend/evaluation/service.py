@@ -88,8 +88,8 @@ class EvaluationService:
 
         A new version is made only where its posts, their labels or the policy's codes changed
         since the newest. Items without a decision, and those that people could not tell or
-        discarded, are left out, and so are labels that the policy no longer has with their items:
-        these wait to be judged again.
+        discarded, are left out. So are items with a label that the policy no longer has: these
+        wait to be judged again.
 
         Raises:
             InvalidInputError: no test item has a decision.
@@ -246,6 +246,10 @@ class EvaluationService:
             for evaluation, number in evaluations
         ]
         return sorted(rows, key=_headline, reverse=True)
+
+    def metrics(self, evaluation_id: int) -> Metrics:
+        """The stored figures of one evaluation."""
+        return read_metrics(self._evaluation(evaluation_id))
 
     def report(self, evaluation_id: int) -> Report:
         """One evaluation in full."""

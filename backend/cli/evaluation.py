@@ -1,0 +1,257 @@
+"""Evaluating models and comparing them from the command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from sqlalchemy.orm import Session
+
+from backend.cli import app
+from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json, progress_bar
+from backend.db.engine import Database, get_database
+from backend.db.models import EvaluationSet, Job, Project
+from backend.db.models.jobs import JobState
+from backend.errors import InvalidInputError, OverruleError
+from backend.evaluation.comparison import share_text, span_text
+from backend.evaluation.naming import pick
+from backend.evaluation.results import Comparison, Interval, ModelRow
+from backend.evaluation.service import EvaluationService
+from backend.evaluation.sets import TEST_SPLIT
+from backend.jobs.service import JobService
+from backend.jobs.states import ENDED
+from backend.projects.service import ProjectService
+from backend.runs.service import RunService
+from backend.settings import Settings, get_settings
+
+# Seconds between two looks at a job.
+_LOOK = 0.3
+
+
+@app.command()
+def evaluate(
+    project: ProjectOption = None,
+    run: Annotated[list[str] | None, typer.Option(help="Score a run's student: its number or name.")] = None,
+    base: Annotated[bool, typer.Option("--base", help="Score the base model.")] = False,
+    teacher: Annotated[bool, typer.Option("--teacher", help="Judge the teacher's stored answers.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An evaluation set, by name or id; the test split without it."),
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="Two models side by side: run 2, base, teacher or champion.", metavar="A B"),
+    ] = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="Make a job for the worker and come back at once.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Score models on evaluation sets, and show how all models stand on them.
+
+    Without a model to score it only shows the table. Figures are between 0 and 1, in brackets
+    their 95% interval; – stands where there is none.
+
+    Example: overrule evaluate --run 2 --base --set test --set hatecheck
+
+    Example: overrule evaluate --compare "run 2" base
+    """
+    settings, database = get_settings(), get_database()
+    with database.write() as session:
+        place = ProjectService(session).get(project) if project else ProjectService(session).only()
+        sets = _sets(session, place, set_ or [TEST_SPLIT], settings.person, anew=bool(run or base or teacher))
+        if teacher:
+            _judge_teacher(session, sets, settings.person)
+        job = _start(session, settings, place, run or [], base, sets) if run or base else None
+    if job is not None and background:
+        _say_started(job, as_json=json)
+        return
+    if job is not None:
+        _wait(database, settings, job.id)
+    with database.read() as session:
+        if compare:
+            _show_comparisons(session, place, sets, compare, as_json=json)
+        else:
+            _show_tables(session, place, sets, as_json=json)
+
+
+def _sets(
+    session: Session, project: Project, names: Sequence[str], person: str, *, anew: bool
+) -> list[EvaluationSet]:
+    """The sets by name; with `anew` the test split as it stands now, else as it was last evaluated."""
+    service = EvaluationService(session)
+    frozen = any(one.name == TEST_SPLIT for one in service.sets(project.id))
+    if TEST_SPLIT in names and (anew or not frozen):
+        service.freeze_test_split(project.id, person)
+    found = [service.get_set(project.id, name) for name in names]
+    return list({one.id: one for one in found}.values())
+
+
+def _judge_teacher(session: Session, sets: Sequence[EvaluationSet], person: str) -> None:
+    for one in sets:
+        if EvaluationService(session).evaluate_teacher(one.id, person) is None:
+            messages.print(f"The teacher has no readable answer to a post of {one.name}.", markup=False)
+
+
+def _start(
+    session: Session,
+    settings: Settings,
+    project: Project,
+    runs: Sequence[str],
+    base: bool,
+    sets: Sequence[EvaluationSet],
+) -> Job:
+    known = RunService(session, settings)
+    return EvaluationService(session).start_scoring(
+        project.id,
+        run_ids=list(dict.fromkeys(known.get(project.id, name).id for name in runs)),
+        base=base,
+        set_ids=[one.id for one in sets],
+        person=settings.person,
+    )
+
+
+def _say_started(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"job_id": job.id, "title": job.title, "state": job.state})
+    else:
+        messages.print(f"Job {job.id} waits for the worker: {job.title}.", markup=False)
+
+
+def _wait(database: Database, settings: Settings, job_id: int) -> None:
+    """Wait for the worker to carry a job out, or do it here where there is none.
+
+    Raises:
+        OverruleError: it did not succeed.
+    """
+    # The worker's code is not needed for showing a table.
+    from backend.jobs.foreground import carried_out
+
+    with carried_out(database, settings, job_id), progress_bar("Scoring") as bar:
+        job = _ended(database, job_id, bar)
+    if job.state is not JobState.SUCCEEDED:
+        raise OverruleError(
+            job.error or f"Job {job_id} was {job.state.value}.",
+            job.hint or f"See what it logged: overrule jobs log {job_id}",
+        )
+
+
+def _ended(database: Database, job_id: int, bar: Callable[[int, int | None], None]) -> Job:
+    while True:
+        with database.read() as session:
+            job = JobService(session).get(job_id)
+        if job.state in ENDED:
+            return job
+        if job.progress is not None:
+            bar(round(job.progress * 100), 100)
+        time.sleep(_LOOK)
+
+
+def _show_tables(session: Session, project: Project, sets: Sequence[EvaluationSet], *, as_json: bool) -> None:
+    service = EvaluationService(session)
+    tables = [(one, service.table(project.id, one.id)) for one in sets]
+    if as_json:
+        print_json([_document(service, one, rows) for one, rows in tables])
+        return
+    for one, rows in tables:
+        out.print(_table(one, rows))
+        if not rows:
+            messages.print("Nothing is evaluated on it yet: overrule evaluate --base", markup=False)
+        for row in rows:
+            for note in service.metrics(row.evaluation_id).notes:
+                messages.print(f"{row.name}: {note}", markup=False)
+
+
+def _document(service: EvaluationService, one: EvaluationSet, rows: Sequence[ModelRow]) -> dict[str, object]:
+    return {
+        "set": one.name,
+        "version": one.number,
+        "posts": one.rows,
+        "models": [{"row": row, "metrics": service.metrics(row.evaluation_id)} for row in rows],
+    }
+
+
+def _table(one: EvaluationSet, rows: Sequence[ModelRow]) -> Table:
+    title = f"{one.name}, version {one.number}, {one.rows:,} posts"
+    yes_no = one.positive_labels is not None
+    columns = (
+        ["F1 any", "AUPRC any"] if yes_no else ["macro-F1", "macro-AUPRC", "micro-F1", "F1 any", "exact"]
+    )
+    table = Table("model", "posts", *columns, title=title, title_justify="left")
+    for row in rows:
+        of_any = _with_interval(row.any_f1, row.any_f1_interval)
+        figures = (
+            [of_any, share_text(row.any_auprc)]
+            if yes_no
+            else [
+                _with_interval(row.macro_f1, row.macro_f1_interval),
+                _with_interval(row.macro_auprc, row.macro_auprc_interval),
+                share_text(row.micro_f1),
+                of_any,
+                share_text(row.exact_match),
+            ]
+        )
+        name = f"{row.name} (champion)" if row.champion else row.name
+        table.add_row(name, f"{row.posts:,}", *figures)
+    return table
+
+
+def _with_interval(value: float | None, interval: Interval | None) -> str:
+    if interval is None:
+        return share_text(value)
+    # Round brackets: rich would read square ones as a style.
+    return f"{share_text(value)} ({share_text(interval.low)} to {share_text(interval.high)})"
+
+
+def _show_comparisons(
+    session: Session,
+    project: Project,
+    sets: Sequence[EvaluationSet],
+    names: tuple[str, str],
+    *,
+    as_json: bool,
+) -> None:
+    service = EvaluationService(session)
+    found = []
+    for one in sets:
+        rows = service.table(project.id, one.id)
+        a, b = (pick(rows, name).evaluation_id for name in names)
+        if a == b:
+            raise InvalidInputError("Both names mean the same model.", "Choose two different ones.")
+        found.append((one, service.compare(a, b)))
+    if as_json:
+        print_json([{"set": one.name, "version": one.number, "comparison": each} for one, each in found])
+        return
+    for one, each in found:
+        _show_comparison(one, each)
+
+
+def _show_comparison(one: EvaluationSet, found: Comparison) -> None:
+    title = f"{one.name}, version {one.number}, {found.posts:,} posts: F1"
+    table = Table(
+        "category", "posts", found.a_name, found.b_name, "difference", title=title, title_justify="left"
+    )
+    for category in found.categories:
+        f1 = category.f1
+        table.add_row(
+            category.name, f"{category.support:,}", share_text(f1.a), share_text(f1.b), span_text(f1)
+        )
+    for name, difference in (
+        ("macro-F1", found.macro_f1),
+        ("macro-AUPRC", found.macro_auprc),
+        ("F1 any violation", found.any_f1),
+        ("AUPRC any violation", found.any_auprc),
+    ):
+        table.add_row(name, "", share_text(difference.a), share_text(difference.b), span_text(difference))
+    out.print(table)
+    out.print(
+        f"Posts that only {found.a_name} got right: {found.only_a_right:,}; only {found.b_name}: "
+        f"{found.only_b_right:,}; both: {found.both_right:,}; neither: {found.neither_right:,}.",
+        markup=False,
+    )
+    out.print(found.sentence, markup=False)
+    for note in found.notes:
+        messages.print(note, markup=False)
