@@ -183,8 +183,9 @@ class TeacherService:
             if job.pid is not None and not is_alive(job.pid, job.pid_started):
                 JobRepository(self._session).move(job.id, ACTIVE, JobState.INTERRUPTED, finished_at=now())
                 continue
+            doing = "waits to ask" if job.state is JobState.QUEUED else "is asking"
             raise ConflictError(
-                f"Job {job.id} is asking the teacher already.",
+                f"Job {job.id} {doing} the teacher already.",
                 f"Wait for it, or stop it: overrule jobs stop {job.id}.",
             )
 
