@@ -1,0 +1,150 @@
+"""`overrule evaluate`: tables, comparisons, and scoring by the trainer itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+from typer.testing import CliRunner, Result
+
+import backend.cli.evaluation  # noqa: F401
+from backend.cli import app
+from backend.db.engine import Database
+from backend.db.models import PolicyVersion, Project
+from backend.db.models.content import Split
+from backend.db.models.evaluation import ModelKind
+from backend.db.models.jobs import JobKind
+from backend.errors import OverruleError
+from backend.evaluation.service import EvaluationService
+from backend.jobs.service import JobService
+from backend.settings import get_settings
+from tests.backend.build import add_project
+from tests.backend.evaluation.build import add_decided, add_run, add_yes_no_set, frame
+from tests.tiny_model import make_tiny_model
+
+CODES = ("hate", "scam")
+POSTS = {"send money": ("scam",), "go away all of you": ("hate",), "what a lovely day": (), "the bank": ()}
+
+
+def evaluate(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, ["evaluate", *arguments], env={"COLUMNS": "160"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def posts(session: Session) -> tuple[Project, PolicyVersion]:
+    project, policy = add_project(session, codes=CODES)
+    for text, labels in POSTS.items():
+        add_decided(session, project, policy, text, labels)
+        add_decided(session, project, policy, f"{text}, they say", labels, Split.VALIDATION)
+    return project, policy
+
+
+def score(session: Session, project: Project, policy: PolicyVersion, kind: ModelKind, *, right: bool) -> None:
+    """An evaluation of a model that is always, or never, right."""
+    service = EvaluationService(session)
+    frozen = service.freeze_test_split(project.id, "ada")
+    rows = service._evaluations.rows(frozen.id)
+    run = add_run(session, project, policy) if kind is ModelKind.RUN else None
+    service.ingest(
+        frozen.id,
+        model_kind=kind,
+        model="default",
+        run_id=run.id if run else None,
+        policy_version_id=policy.id,
+        prompt_hash=None,
+        validation=frame({}, CODES),
+        predictions=frame(
+            {
+                row_id: [0.9 if (code in labels) == right else 0.1 for code in CODES]
+                for row_id, labels in zip(rows.ids, rows.labels, strict=True)
+            },
+            CODES,
+        ),
+        person="ada",
+    )
+
+
+@pytest.fixture
+def two_models(sqlite_database: Database) -> Database:
+    with sqlite_database.write() as session:
+        project, policy = posts(session)
+        score(session, project, policy, ModelKind.RUN, right=True)
+        score(session, project, policy, ModelKind.BASE, right=False)
+    return sqlite_database
+
+
+def test_the_table(two_models: Database) -> None:
+    printed = evaluate().stdout
+    assert "test, version 1, 4 posts" in printed
+    best, champion = printed.index("Run 1"), printed.index("Base model (champion)")
+    assert best < champion
+    assert "1.00 (1.00 to 1.00)" in printed
+
+
+def test_the_table_as_json(two_models: Database) -> None:
+    [document] = json.loads(evaluate("--json").stdout)
+    assert (document["set"], document["version"], document["posts"]) == ("test", 1, 4)
+    first, second = document["models"]
+    assert first["row"]["macro_f1"] == 1
+    assert second["row"]["champion"] is True
+    assert [category["code"] for category in second["metrics"]["categories"]] == list(CODES)
+
+
+def test_two_models_side_by_side(two_models: Database) -> None:
+    printed = evaluate("--compare", "run 1", "champion").stdout
+    assert "Posts that only Run 1 got right: 4" in printed
+    assert "Run 1 is better than the base model (macro-F1 +1.00" in printed.replace("\n", " ")
+    [document] = json.loads(evaluate("--compare", "base", "1", "--json").stdout)
+    assert document["comparison"]["macro_f1"]["difference"] == -1
+
+
+def test_names_that_mean_nothing(two_models: Database) -> None:
+    with pytest.raises(OverruleError, match="Evaluated on it: Run 1, Base model"):
+        evaluate("--compare", "run 7", "base")
+    with pytest.raises(OverruleError, match="same model"):
+        evaluate("--compare", "base", "champion")
+    with pytest.raises(OverruleError, match="Sets: test"):
+        evaluate("--set", "elsewhere")
+    with pytest.raises(OverruleError, match="no run 'run 9'"):
+        evaluate("--run", "run 9")
+    assert evaluate("--compare", "base").exit_code == 2
+
+
+def test_nothing_evaluated_yet(sqlite_database: Database) -> None:
+    with sqlite_database.write() as session:
+        project, policy = posts(session)
+        add_yes_no_set(session, project, policy, [("a", True)])
+    result = evaluate("--set", "hatecheck")
+    assert "hatecheck, version 1, 1 posts" in result.stdout
+    assert "Nothing is evaluated" in result.stderr
+    assert "no readable answer" in evaluate("--teacher").stderr
+
+
+def test_no_project(sqlite_database: Database) -> None:
+    with pytest.raises(OverruleError, match="no project yet"):
+        evaluate()
+
+
+def test_a_job_for_the_worker(two_models: Database) -> None:
+    started = json.loads(evaluate("--base", "--background", "--json").stdout)
+    assert started["title"] == "Score base model on test"
+    with two_models.read() as session:
+        assert JobService(session).get(started["job_id"]).kind is JobKind.SCORE
+
+
+@pytest.mark.slow
+def test_the_base_model_is_scored_by_the_trainer(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERRULE_BASE_MODEL", str(make_tiny_model(tmp_path / "tiny")))
+    get_settings.cache_clear()
+    with sqlite_database.write() as session:
+        project, policy = posts(session)
+        add_yes_no_set(session, project, policy, [("go back", True), ("hello", False)])
+    documents = json.loads(evaluate("--base", "--set", "test", "--set", "hatecheck", "--json").stdout)
+    assert [len(document["models"]) for document in documents] == [1, 1]
+    [row] = [model["row"] for model in documents[0]["models"]]
+    assert (row["posts"], row["kind"]) == (4, "base")
+    assert row["macro_auprc"] is not None
