@@ -154,11 +154,9 @@ def _project(session: Session, project: str | None) -> Project:
 
 def _show(report: ImportReport | AnswerReport | SetReport) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column()
-    table.add_column(justify="right")
     for what, value in _lines(report):
         # Labels and names come from the file: a bracket in one must not become a style.
-        table.add_row(what, Text(f"{value:,}" if isinstance(value, int) else value))
+        table.add_row(what, Text(f"{value:>9,}" if isinstance(value, int) else value))
     messages.print(table)
     _show_rejected(report.rejected, report.rejected_count)
     if isinstance(report, ImportReport) and report.answers is not None:
@@ -177,10 +175,10 @@ def _show_rejected(rejected: Sequence[Rejected], count: int) -> None:
 
 def _lines(report: ImportReport | AnswerReport | SetReport) -> list[tuple[str, Any]]:
     """What to tell, a line each; what did not happen is left out."""
-    lines: list[tuple[str, Any]] = [("Rows read", report.rows)]
+    lines: list[tuple[str, Any]]
     if isinstance(report, ImportReport):
         made = "new project" if report.project_created else f"policy version {report.policy_version}"
-        lines = [("Project", f"{report.project} ({made})"), *lines]
+        lines = [("Project", f"{report.project} ({made})"), ("Rows read", report.rows)]
         lines += [("Posts added", report.added)]
         lines += [(f"  for {split.value}", count) for split, count in report.splits.items()]
         optional = [
@@ -192,7 +190,7 @@ def _lines(report: ImportReport | AnswerReport | SetReport) -> list[tuple[str, A
             ("Kept out of training: in an evaluation set", report.held_out),
         ]
     elif isinstance(report, AnswerReport):
-        lines += [("Answers added", report.added)]
+        lines = [("Rows read", report.rows), ("Answers added", report.added)]
         optional = [
             ("Answers that differ from an earlier import", report.updated),
             ("Answers there already", report.unchanged),
@@ -201,7 +199,7 @@ def _lines(report: ImportReport | AnswerReport | SetReport) -> list[tuple[str, A
             ("To posts that the project does not have", report.unknown),
         ]
     else:
-        lines = [("Evaluation set", f"{report.name}, version {report.number}"), *lines]
+        lines = [("Evaluation set", f"{report.name}, version {report.number}")]
         lines += [("Posts in the set", report.rows), ("  that break a rule", report.positive)]
         optional = [
             ("Rows given twice", report.duplicates),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -50,12 +50,8 @@ class ColumnMapping:
     @property
     def used(self) -> frozenset[str]:
         """All columns that mean something."""
-        single = (
-            value
-            for name, value in asdict(self).items()
-            if name not in ("labels", "label_mode", "separator") and value is not None
-        )
-        return frozenset((*single, *self.labels))
+        single = (getattr(self, name) for name in _SINGLE)
+        return frozenset((*(column for column in single if column is not None), *self.labels))
 
     @property
     def has_answers(self) -> bool:
@@ -96,6 +92,10 @@ class ColumnMapping:
                 f"Say which with --labels. {hint}",
             )
 
+
+_SINGLE = tuple(
+    field.name for field in fields(ColumnMapping) if field.name not in ("labels", "label_mode", "separator")
+)
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "text": (

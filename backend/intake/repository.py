@@ -11,6 +11,7 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.db.models import (
+    Base,
     EvaluationRow,
     EvaluationSet,
     Import,
@@ -100,8 +101,7 @@ class IntakeRepository:
 
     def add_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add items."""
-        if rows:
-            self._session.execute(insert(Item), list(rows))
+        self._insert(Item, rows)
 
     def held_out(self, project_id: int, hashes: Iterable[str]) -> set[str]:
         """Of these texts, those that occur in an imported evaluation set of the project."""
@@ -146,8 +146,7 @@ class IntakeRepository:
 
     def add_judgements(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add judgements."""
-        if rows:
-            self._session.execute(insert(Judgement), list(rows))
+        self._insert(Judgement, rows)
 
     def add_teacher_run(
         self, project_id: int, *, policy_version_id: int, model: str, person: str
@@ -195,8 +194,7 @@ class IntakeRepository:
 
     def add_answers(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add answers."""
-        if rows:
-            self._session.execute(insert(TeacherAnswer), list(rows))
+        self._insert(TeacherAnswer, rows)
 
     def newest_set(self, project_id: int, name: str) -> EvaluationSet | None:
         """The newest version of an evaluation set."""
@@ -216,7 +214,7 @@ class IntakeRepository:
     def add_set_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add posts to an evaluation set."""
         for start in range(0, len(rows), _CHUNK):
-            self._session.execute(insert(EvaluationRow), list(rows[start : start + _CHUNK]))
+            self._insert(EvaluationRow, rows[start : start + _CHUNK])
 
     def items_by_hash(self, project_id: int, hashes: Sequence[str]) -> dict[str, int]:
         """The project's items with one of these texts."""
@@ -236,3 +234,10 @@ class IntakeRepository:
         for start in range(0, len(item_ids), _CHUNK):
             chunk = item_ids[start : start + _CHUNK]
             self._session.execute(update(Item).where(Item.id.in_(chunk)).values(held_out=True))
+
+    def _insert(self, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            # Left to itself the ORM leaves out columns that are null, and every change between
+            # a row with and one without makes a statement of its own.
+            statement = insert(model).execution_options(render_nulls=True)
+            self._session.execute(statement, list(rows))

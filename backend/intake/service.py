@@ -169,7 +169,10 @@ class IntakeService:
         )
         builder = SetBuilder(place.vocabulary, positive)
         builder.add(parse(table, mapping, read_post))
-        _refuse_useless(found.rows, builder.counts["rejected"], builder.rejected, builder.unknown_labels)
+        # Without one row that breaks a rule nothing can be measured: the labels mean something else.
+        useless = bool(builder.unknown_labels) and not any(row.positive for row in builder.rows)
+        rejected = found.rows if useless else builder.counts["rejected"]
+        _refuse_useless(found.rows, rejected, builder.rejected, builder.unknown_labels)
         stored, held_out = self._keep_set(builder, place, table, mapping, source, name=name, person=person)
         return SetReport(
             project_id=project_id,

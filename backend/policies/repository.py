@@ -130,7 +130,7 @@ class PolicyRepository:
                 )
             }
             rows = [_judgement(before[one.judgement_id], one, version.id, person) for one in chunk]
-            self._session.execute(insert(Judgement), rows)
+            self._session.execute(insert(Judgement).execution_options(render_nulls=True), rows)
 
     def send_back(self, item_ids: Sequence[int]) -> None:
         """Mark items that people must judge again."""
