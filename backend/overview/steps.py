@@ -47,9 +47,11 @@ def next_step(standing: Standing) -> NextStep:
 
 def new_decisions(standing: Standing) -> str:
     """How many decisions the newest run does not know, in words."""
-    verb = "is" if standing.new_decisions == 1 else "are"
-    since = f"since run {standing.run_number}" if standing.run_number is not None else "since the import"
-    return f"{_things(standing.new_decisions, 'decision')} {verb} new {since}."
+    one = standing.new_decisions == 1
+    decisions = _things(standing.new_decisions, "decision")
+    if standing.run_number is None:
+        return f"{decisions} {'waits' if one else 'wait'} to be learned."
+    return f"{decisions} {'is' if one else 'are'} new since run {standing.run_number}."
 
 
 def _after_review(standing: Standing) -> NextStep:

@@ -43,7 +43,7 @@ def stacked_bars(
         part: the column that names the part.
         parts: each part's colour, in drawing order.
         unit: what is counted, as the axis' title.
-        height_each: pixels for one bar.
+        height_each: pixels for one bar; legend and axis come on top.
     """
     order = {name: position for position, name in enumerate(parts)}
     frame = frame.assign(order=frame[part].map(order))
@@ -62,7 +62,7 @@ def stacked_bars(
             order=alt.Order("order:Q"),
             tooltip=[f"{category}:N", f"{part}:N", alt.Tooltip(f"{value}:Q", title=unit, format=",d")],
         )
-        .properties(height=max(1, frame[category].nunique()) * height_each + 10)
+        .properties(height=max(1, frame[category].nunique()) * height_each + 90)
     )
 
 

@@ -18,7 +18,7 @@ from backend.teacher.results import AgreementTable
 from backend.teacher.service import TeacherService
 from ui.components import charts, errors, labels, numbers, session, text
 from ui.components.empty import empty
-#from ui.components.import_dialog import import_dialog
+from ui.components.import_dialog import import_dialog
 from ui.components.pages import go, path
 
 _SIGN = {StepState.EMPTY: "○", StepState.OPEN: "◐", StepState.RUNNING: "◌", StepState.DONE: "●"}
@@ -74,7 +74,7 @@ def _heading() -> None:
 
 
 def _steps(found: list[Step]) -> None:
-    with st.container(key="ov-steps"):
+    with st.container(key="ov-loop"):
         for column, step in zip(st.columns(len(found), gap="small"), found, strict=True):
             look = "ov-step-next" if step.is_next else "ov-step"
             with column, st.container(key=f"{look}-{step.name.lower()}", border=True, gap=None):
@@ -86,29 +86,36 @@ _STEP = Markup('<div class="ov-figure">{}</div><div class="ov-detail">{}</div><d
 
 
 def _state(step: Step) -> Markup:
-    sign = Markup('<span aria-hidden="true">{}</span> {}').format(_SIGN[step.state], _WORD[step.state])
+    sign = Markup('<span class="ov-sign-{}" aria-hidden="true">{}</span> {}').format(
+        step.state, _SIGN[step.state], _WORD[step.state]
+    )
     return sign + Markup(' · <b class="ov-next">next</b>') if step.is_next else sign
 
 
 def _cards(standing: Standing) -> None:
     step = next_step(standing)
     beside = standing.new_decisions > 0 and step.action is not Action.RETRAIN and not standing.active
-    columns = st.columns([3, 2] if beside else 1, gap="small")
-    with (
-        columns[0],
-        st.container(key="ov-card-next", border=True, horizontal=True, vertical_alignment="center"),
-    ):
+    columns = st.columns(2 if beside else 1, gap="small")
+    with columns[0], _card("next"):
         st.markdown(f"**Next** · {step.text}", width="stretch")
         if st.button(step.label, type="primary", key="next step"):
             _take(step)
     if beside:
-        with (
-            columns[1],
-            st.container(key="ov-card-retrain", border=True, horizontal=True, vertical_alignment="center"),
-        ):
+        with columns[1], _card("retrain"):
             st.markdown(new_decisions(standing), width="stretch")
             if st.button("Retrain", icon=":material/model_training:", key="retrain"):
                 _retrain()
+
+
+def _card(name: str) -> st.delta_generator.DeltaGenerator:
+    return st.container(
+        key=f"ov-card-{name}",
+        border=True,
+        horizontal=True,
+        wrap=False,
+        vertical_alignment="center",
+        height="stretch",
+    )
 
 
 @errors.shown()
@@ -131,9 +138,7 @@ def _retrain() -> None:
 def _champion(champion: Champion) -> None:
     st.subheader("Champion", anchor=False)
     if champion.row is None:
-        st.markdown(
-            f"The {champion.name.lower()} is in use. Nothing has been scored yet: train a student to see both."
-        )
+        st.markdown(f"The {champion.name.lower()} is in use. Train a student to see how good both are.")
         return
     rows = [_model(champion.row, champion.base, "champion")]
     if champion.base is not None:
@@ -184,7 +189,7 @@ def _agreement(table: AgreementTable, looks: labels.Looks) -> None:
     st.subheader("Teacher and people", anchor=False)
     if table.compared == 0:
         st.markdown(
-            "As soon as posts have both a teacher's answer and a label that people gave, this shows where they differ."
+            "Posts that have both a teacher's answer and people's label show here where the two differ."
         )
         return
     wrong = [

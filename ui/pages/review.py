@@ -257,7 +257,10 @@ def _editor(item: ReviewItem, current: Draft, looks: labels.Looks) -> dict[str, 
 def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
     said = [
         Markup(' <span class="ov-faint">{}</span> {}').format(who, looks.chips(codes))
-        for who, codes in (("teacher", item.answer and item.answer.labels), ("gold", item.gold_labels))
+        for who, codes in (
+            ("teacher", item.answer.labels if item.answer else None),
+            ("gold", item.gold_labels),
+        )
         if codes is not None
     ]
     text.show(Markup('<div class="ov-label">The labels are {}</div>').format(Markup(" ").join(said)))

@@ -1,0 +1,119 @@
+"""What an import asks beside the columns: where to, what means no violation, whose answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+from markupsafe import Markup
+
+from backend.intake.columns import Purpose
+from backend.intake.reports import Preview
+from ui.components import numbers, session, text
+
+_NO_LABEL = "– none of them"
+_NEW = "A new project"
+_MOST_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was chosen.
+
+    Attributes:
+        project: the number of the project to import posts into, or a new one's name.
+        name: the evaluation set's name.
+        positive: in a set that knows only yes and no, the labels that mean yes.
+        none_label: the label that means no violation; None leaves it to be guessed.
+        add_categories: whether unknown labels become categories of a new policy version.
+        model: the teacher's name, where the file does not say it.
+    """
+
+    project: str = ""
+    name: str = ""
+    positive: tuple[str, ...] | None = None
+    none_label: str | None = None
+    add_categories: bool = False
+    model: str | None = None
+
+
+def options_form(found: Preview, purpose: Purpose, file_name: str, key: str) -> Options | None:
+    """Draw what the import asks; None while something is missing."""
+    if purpose is Purpose.ANSWERS:
+        return Options(model=_model(found, key))
+    if found.labels:
+        text.show(_labels(found))
+    left, right = st.columns(2, gap="small")
+    if purpose is Purpose.SET:
+        return _set_options(found, file_name, key, left, right)
+    with left:
+        project = _project(file_name, key)
+    with right:
+        none_label = _none_label(found, key)
+    known = session.project() is not None and project == str(session.project_id())
+    add = known and st.checkbox(
+        "Add labels that the policy does not know as new categories", key=f"{key}-add"
+    )
+    model = _model(found, key) if found.mapping.has_answers else None
+    options = Options(project=project, none_label=none_label, add_categories=add, model=model)
+    return options if project else None
+
+
+def _set_options(
+    found: Preview,
+    file_name: str,
+    key: str,
+    left: st.delta_generator.DeltaGenerator,
+    right: st.delta_generator.DeltaGenerator,
+) -> Options | None:
+    name = left.text_input("Name of the set", Path(file_name).stem[:200], key=f"{key}-name").strip()
+    with right:
+        yes_no = st.toggle(
+            "Its labels only say yes or no",
+            key=f"{key}-yes-no",
+            help="For labels that are not this policy's categories: the set is judged on any violation.",
+        )
+        positive = _positive(found, key) if yes_no else None
+        none_label = None if yes_no else _none_label(found, key)
+    options = Options(name=name, positive=positive, none_label=none_label)
+    return options if name and positive != () else None
+
+
+def _positive(found: Preview, key: str) -> tuple[str, ...]:
+    guess = [label for label in found.labels if label != found.none_label][:1]
+    labels = list(found.labels)
+    return tuple(st.multiselect("Labels that mean a violation", labels, default=guess, key=f"{key}-positive"))
+
+
+def _model(found: Preview, key: str) -> str | None:
+    if found.mapping.answer_model is not None:
+        return None
+    return st.text_input("The teacher's name", "teacher", key=f"{key}-model").strip() or None
+
+
+def _project(file_name: str, key: str) -> str:
+    chosen = session.project()
+    if chosen is not None:
+        into = st.selectbox("Into", [chosen.name, _NEW], key=f"{key}-into")
+        if into == chosen.name:
+            return str(chosen.id)
+    name = Path(file_name).stem.replace("_", " ").strip().capitalize()[:200]
+    return st.text_input("Name of the new project", name, key=f"{key}-project").strip()
+
+
+def _none_label(found: Preview, key: str) -> str | None:
+    if not found.labels:
+        return None
+    options = list(found.labels) if found.none_label is not None else [_NO_LABEL, *found.labels]
+    guess = options.index(found.none_label) if found.none_label in options else 0
+    label = st.selectbox("Which label means “no violation”", options, index=guess, key=f"{key}-none")
+    return None if label == _NO_LABEL else label
+
+
+def _labels(found: Preview) -> Markup:
+    chip = Markup('<span class="ov-chip ov-cx">{} {}</span>')
+    shown = list(found.labels.items())[:_MOST_SHOWN]
+    chips = [chip.format(text.literal(label), numbers.count(number)) for label, number in shown]
+    heading = Markup('<div class="ov-small ov-faint">Labels in the rows that were looked at</div>')
+    return heading + Markup(" ").join(chips)
