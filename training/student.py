@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +22,19 @@ from training import hardware
 from training.job import Config
 from training.layout import PackedRow
 
-_ROW_TOKENS = {"cpu": 1024, "cuda": 4096}
+_ROW_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one packed row. More would spend more on masked attention than it saves on prefixes."""
 
 _HEAD_ROWS = 512
 """Positions for which the head is computed at once where no gradient is needed."""
+
+
+@contextmanager
+def _peft_behind_transformers() -> Iterator[None]:
+    """Peft 0.21 reads a name that transformers has since changed; the warning is for peft's authors."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
 
 
 class StudentError(Exception):
@@ -240,7 +249,8 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
     )
     torch.manual_seed(config.seed)
     try:
-        model = get_peft_model(base, lora)
+        with _peft_behind_transformers():
+            model = get_peft_model(base, lora)
     except ValueError as error:
         raise StudentError(f"the LoRA targets {targets!r} do not fit this base model: {error}") from error
     model.peft_config["default"].base_model_name_or_path = name
@@ -260,7 +270,8 @@ def load_student(folder: Path, adapter: Path | None, device: torch.device, max_l
         if not (adapter / "adapter_model.safetensors").is_file():
             raise StudentError(f"{adapter} holds no adapter_model.safetensors; Overrule loads no other kind")
         try:
-            model = PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
+            with _peft_behind_transformers():
+                model = PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
         except (OSError, ValueError, RuntimeError) as error:
             raise StudentError(f"the adapter in {adapter} does not fit the base model: {error}") from error
     student = Student(model, device)

@@ -1,0 +1,357 @@
+"""Whole jobs through `python -m training`, in this process and in real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+
+from tests.training.conftest import POLICY, make_rows, write_job, write_rows
+from training.__main__ import main
+from training.adapter import Card
+from training.data import Row
+from training.job import Config, Job
+from training.policy import Policy
+from training.progress import read
+from training.run import run
+from training.stop import Stop
+
+ROOT = Path(__file__).parents[2]
+LONG = Config(epochs=60, batch_size=2, validations=10, max_length=256, rank=4, alpha=8)
+
+
+def do(folder: Path | str) -> int:
+    return run(str(folder), Stop())
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return result
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "training", str(folder)], cwd=ROOT, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def done(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training job, with the base model scored too."""
+    folder = tmp_path_factory.mktemp("jobs") / "done"
+    write_job(folder, tiny, score_base=True)
+    assert do(folder) == 0
+    return folder
+
+
+def test_a_training_job_leaves_all_that_the_contract_names(done: Path) -> None:
+    result = result_of(done)
+    assert result["status"] == "done"
+    assert result["reason"] is None
+    assert set(result["hashes"]) == {"job", "policy", "prompt", "data"}
+    assert set(result["hashes"]["data"]) == {"train.parquet", "validation.parquet", "sets/test.parquet"}
+    assert set(result["timings"]) == {"starting", "loading", "training", "scoring"}
+    assert result["rows"]["train"]["used"] == 24
+    assert result["versions"]["torch"] == torch.__version__
+    assert result["peak_memory_mb"]["process"] > 50
+    assert result["training"]["best_step"] <= result["training"]["steps"] == 12
+    columns = ["id", *(f"p_{code}" for code in POLICY.codes), "valid_mass"]
+    for name, count in (("validation", 9), ("test", 7), ("base/validation", 9), ("base/test", 7)):
+        table = pd.read_parquet(done / "predictions" / f"{name}.parquet")
+        assert list(table.columns) == columns
+        assert list(table["id"]) == [f"r{index}" for index in range(count)]
+    assert {path.name for path in (done / "adapter").iterdir()} == {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "overrule.json",
+    }
+    phases = [event["phase"] for event in read(done / "progress.jsonl")[0]]
+    assert list(dict.fromkeys(phases)) == ["loading", "training", "validating", "scoring", "done"]
+    assert not (done / "checkpoints").exists()
+    assert "validation loss" in (done / "log.txt").read_text()
+
+
+def test_the_card_and_the_metrics_hold_thresholds(done: Path) -> None:
+    card = Card.read(done / "adapter")
+    metrics = json.loads((done / "metrics.json").read_text())
+    assert card.prompt_hash == result_of(done)["hashes"]["prompt"]
+    assert card.policy == POLICY
+    assert card.forms == ("direct",)
+    assert set(card.thresholds) == set(POLICY.codes)
+    assert card.thresholds == metrics["model"]["thresholds"]
+    assert metrics["base"]["thresholds"].keys() == card.thresholds.keys()
+    assert metrics["model"]["validation"]["categories"]["scam"]["support"] == 3
+    assert metrics["model"]["validation"]["categories"]["xq"]["auprc"] is None
+
+
+def test_a_done_job_is_not_done_again(done: Path) -> None:
+    before = (done / "result.json").read_bytes()
+    assert main([str(done)]) == 0
+    assert (done / "result.json").read_bytes() == before
+
+
+def score_job(folder: Path, base: Path, adapter: Path | None, **fields: Any) -> Job:
+    job = write_job(folder, base, kind="score", adapter=None if adapter is None else str(adapter), **fields)
+    (folder / "train.parquet").unlink()
+    return job
+
+
+def test_scoring_an_adapter_later_gives_the_same(done: Path, tiny: Path, tmp_path: Path) -> None:
+    score_job(tmp_path / "again", tiny, done / "adapter")
+    assert do(tmp_path / "again") == 0
+    for name in ("validation", "test"):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(tmp_path / "again" / "predictions" / f"{name}.parquet"),
+            pd.read_parquet(done / "predictions" / f"{name}.parquet"),
+            atol=1e-6,
+        )
+
+
+def test_the_base_model_alone_can_be_scored(done: Path, tiny: Path, tmp_path: Path) -> None:
+    score_job(tmp_path / "base", tiny, None)
+    assert do(tmp_path / "base") == 0
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "base" / "predictions" / "test.parquet"),
+        pd.read_parquet(done / "predictions" / "base" / "test.parquet"),
+        atol=1e-6,
+    )
+
+
+def changed_policy() -> Policy:
+    first, *rest = POLICY.categories
+    return Policy(categories=(first.model_copy(update={"definition": "something else."}), *rest))
+
+
+def test_scoring_under_another_prompt_is_refused(done: Path, tiny: Path, tmp_path: Path) -> None:
+    score_job(tmp_path, tiny, done / "adapter", policy=changed_policy())
+    assert do(tmp_path) == 1
+    result = result_of(tmp_path)
+    assert result["status"] == "failed"
+    assert "trained under" in result["reason"]
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_a_prompt_other_than_the_job_says_is_refused(tiny: Path, tmp_path: Path) -> None:
+    write_job(tmp_path, tiny, prompt_hash="0" * 64)
+    assert do(tmp_path) == 1
+    assert "000000000000" in result_of(tmp_path)["reason"]
+
+
+def test_an_adapter_of_another_base_model_is_refused(done: Path, tiny: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(tiny, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-5}))
+    score_job(tmp_path / "job", other, done / "adapter")
+    assert do(tmp_path / "job") == 1
+    assert "the base model in" in result_of(tmp_path / "job")["reason"]
+
+
+@pytest.mark.parametrize("answers", ["both", "reasoned"])
+def test_reasoned_students(tiny: Path, tmp_path: Path, answers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
+    config = Config(answers=answers, epochs=1, batch_size=8, validations=1, rank=4, max_length=320)  # type: ignore[arg-type]
+    write_job(tmp_path, tiny, config=config)
+    assert do(tmp_path) == 0
+    card = Card.read(tmp_path / "adapter")
+    assert card.forms == ("direct", "reasoned")
+    assert card.form == ("direct" if answers == "both" else "reasoned")
+    assert len(pd.read_parquet(tmp_path / "predictions" / "test.parquet")) == 7
+
+
+def test_refused_rows_are_told_and_the_rest_is_learned(tiny: Path, tmp_path: Path) -> None:
+    write_job(tmp_path, tiny, config=Config(epochs=1, max_length=256, rank=4, validations=1))
+    write_rows(tmp_path / "train.parquet", [*make_rows(6), Row("bad one", "hi", ("nonsense",))])
+    assert do(tmp_path) == 0
+    assert result_of(tmp_path)["rows"]["train"]["refused"] == [
+        {"id": "bad one", "reason": "the policy has no category 'nonsense'"}
+    ]
+    assert "row 'bad one' is left out" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda job: (job / "job.json").unlink(), "no job.json"),
+        (lambda job: (job / "job.json").write_text('{"kind": "sing"}'), "not a valid job"),
+        (lambda job: (job / "train.parquet").write_bytes(b"PAR1"), "not a readable parquet"),
+        (lambda job: (job / "sets" / "test.parquet").unlink(), "test.parquet is missing"),
+        (lambda job: write_rows(job / "train.parquet", [Row("x", "hi")]), "nothing to learn"),
+        (lambda job: write_rows(job / "train.parquet", []), "has no rows"),
+    ],
+)
+def test_what_cannot_be_done_says_why(tiny: Path, tmp_path: Path, spoil: Any, reason: str) -> None:
+    write_job(tmp_path, tiny)
+    spoil(tmp_path)
+    assert do(tmp_path) == 1
+    result = result_of(tmp_path)
+    assert result["status"] == "failed"
+    assert reason in result["reason"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"config": Config(max_length=32768)}, "more than the base model's"),
+        ({"config": Config(targets=("nonsense",), max_length=256)}, "targets"),
+        ({"config": Config(max_length=48)}, "leave no room"),
+        ({"base_model": "./nowhere"}, "neither a folder"),
+    ],
+)
+def test_settings_that_cannot_work_say_why(tiny: Path, tmp_path: Path, fields: Any, reason: str) -> None:
+    write_job(tmp_path, tiny, **fields)
+    assert do(tmp_path) == 1
+    assert reason in result_of(tmp_path)["reason"]
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "nowhere")]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_signal_stops_with_a_checkpoint_and_a_second_process_goes_on(
+    done: Path, tiny: Path, tmp_path: Path
+) -> None:
+    write_job(tmp_path / "whole", tiny, config=LONG)
+    write_job(tmp_path / "job", tiny, config=LONG)
+    assert do(tmp_path / "whole") == 0
+    process = start(tmp_path / "job")
+    assert do_when_training(tmp_path / "job", lambda: process.send_signal(signal.SIGTERM))
+    assert process.wait(200) == 3
+    result = result_of(tmp_path / "job")
+    assert result["status"] == "stopped"
+    assert 0 < result["training"]["step"] < result["training"]["steps"]
+    assert list((tmp_path / "job" / "checkpoints").glob("step-*"))
+    process = start(tmp_path / "job")
+    assert process.wait(200) == 0
+    result = result_of(tmp_path / "job")
+    assert result["status"] == "done"
+    assert result["training"]["resumed_from"] > 0
+    weights = [
+        safetensors.torch.load_file(tmp_path / name / "adapter" / "adapter_model.safetensors")
+        for name in ("job", "whole")
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+
+
+def do_when_training(folder: Path, act: Any, seconds: float = 200.0) -> bool:
+    """Act once the job has done a few steps."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if any(
+            event["phase"] == "training" and event["step"] > 3 for event in read(folder / "progress.jsonl")[0]
+        ):
+            act()
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_second_process_on_the_same_job_keeps_out(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from filelock import FileLock
+
+    write_job(tmp_path, tiny)
+    with FileLock(tmp_path / ".lock"):
+        assert do(tmp_path) == 1
+    assert "another process is at work" in capsys.readouterr().err
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_a_stop_while_scoring_keeps_what_was_learned(tiny: Path, tmp_path: Path) -> None:
+    class StopInScoring(Stop):
+        @property
+        def requested(self) -> bool:  # type: ignore[override]
+            return (tmp_path / "predictions" / "validation.parquet").exists()
+
+        @requested.setter
+        def requested(self, value: bool) -> None: ...
+
+    write_job(tmp_path, tiny)
+    assert run(str(tmp_path), StopInScoring()) == 3
+    first = (tmp_path / "predictions" / "validation.parquet").read_bytes()
+    assert do(tmp_path) == 0
+    result = result_of(tmp_path)
+    assert result["training"]["resumed_from"] == result["training"]["steps"]
+    assert (tmp_path / "predictions" / "validation.parquet").read_bytes() == first
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_fails_plainly_and_the_last_checkpoint_stays(tiny: Path, small_disk: Path) -> None:
+    job = small_disk / "job"
+    write_job(job, tiny, config=LONG)
+    process = start(job)
+
+    def fill() -> None:
+        while not list(job.glob("checkpoints/step-*/state.json")):
+            time.sleep(0.01)
+        with (
+            pytest.raises(OSError, match="No space"),
+            (small_disk / "ballast").open("wb", buffering=0) as ballast,
+        ):
+            while True:
+                ballast.write(b"\0" * 4096)
+
+    assert do_when_training(job, fill)
+    assert process.wait(200) == 1
+    result = result_of(job)
+    assert result["status"] == "failed"
+    assert "is full" in result["reason"]
+    assert "resume" in result["hint"]
+    assert [path.name[:5] for path in (job / "checkpoints").iterdir()] == ["step-"]
+    (small_disk / "ballast").unlink()
+    assert do(job) == 0
+    assert result_of(job)["training"]["resumed_from"] > 0
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_a_remote_folder(tiny: Path, tmp_path: Path, scheme: str) -> None:
+    write_job(tmp_path / "local", tiny, config=Config(epochs=1, max_length=256, rank=4, validations=1))
+    address = f"memory://jobs/{tmp_path.name}" if scheme == "memory" else (tmp_path / "remote").as_uri()
+    there, root = fsspec.url_to_fs(address)
+    there.makedirs(root, exist_ok=True)
+    there.put(f"{tmp_path / 'local'}/", f"{root}/", recursive=True)
+    assert do(address) == 0
+    names = {name[len(root) :].lstrip("/") for name in there.find(root)}
+    assert {"result.json", "adapter/overrule.json", "predictions/test.parquet", "progress.jsonl"} <= names
+    assert not any(name.startswith((".", "checkpoints")) for name in names)
+    with there.open(f"{root}/result.json") as file:
+        assert json.load(file)["status"] == "done"
+
+
+def test_a_job_folder_of_a_model_asks_nothing_of_the_network(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import socket
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("a network address was asked for")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    write_job(tmp_path, tiny, config=Config(epochs=1, max_length=256, rank=4, validations=1))
+    assert do(tmp_path) == 0

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.progress import Reporter, read
+
+
+def test_events_are_read_as_they_come(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    assert read(path) == ([], 0)
+    reporter = Reporter(path)
+    reporter.write("loading", message="x")
+    events, offset = read(path)
+    assert [event["phase"] for event in events] == ["loading"]
+    assert read(path, offset) == ([], offset)
+    reporter.write("training", step=1, steps=2, loss=0.123456789)
+    events, offset = read(path, offset)
+    assert events[0]["loss"] == 0.123457
+    assert set(events[0]) == {"time", "phase", "step", "steps", "loss"}
+
+
+def test_a_line_being_written_is_left_for_later(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    path.write_text('{"phase": "training"}\n{"phase": "tra')
+    events, offset = read(path)
+    assert len(events) == 1
+    with path.open("a") as file:
+        file.write('ining", "step": 2}\n')
+    assert read(path, offset)[0] == [{"phase": "training", "step": 2}]
+
+
+def test_a_line_that_a_kill_left_half_written_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    path.write_text('{"phase": "training"}\n{"phase": "tra')
+    Reporter(path).write("loading")
+    assert [event["phase"] for event in read(path)[0]] == ["training", "loading"]
+
+
+def test_a_file_begun_anew_is_read_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "progress.jsonl"
+    path.write_text('{"phase": "done"}\n')
+    assert len(read(path, 1000)[0]) == 1
+
+
+def test_time_left_follows_the_pace_of_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("training.progress.time.monotonic", lambda: clock[0])
+    reporter = Reporter(tmp_path / "progress.jsonl")
+    reporter.plan(100)
+    assert reporter.seconds_left is None
+    clock[0] += 50
+    reporter.begin()
+    clock[0] += 10
+    reporter.work(20)
+    assert reporter.seconds_left == pytest.approx(40)
+    clock[0] += 30
+    reporter.begin()
+    clock[0] += 20
+    reporter.work(20)
+    assert reporter.seconds_left == pytest.approx(45)
+
+
+def test_close_events_may_be_left_out_and_unknown_fields_may_not(tmp_path: Path) -> None:
+    reporter = Reporter(tmp_path / "progress.jsonl")
+    for step in range(20):
+        reporter.write("training", always=False, step=step)
+    reporter.write("training", step=20)
+    assert [event["step"] for event in read(tmp_path / "progress.jsonl")[0]] == [0, 20]
+    with pytest.raises(ValueError, match="no field 'speed'"):
+        reporter.write("training", speed=1)
