@@ -133,7 +133,7 @@ class TeacherRepository:
         rows = self._session.execute(
             select(Item.agreement, func.count()).where(Item.project_id == project_id).group_by(Item.agreement)
         )
-        return dict(rows.tuples().all())
+        return dict(rows.all())
 
     def agreed_by_category(self, project_id: int) -> Counter[str]:
         """How often teacher and people name a category where they agree on the whole."""
@@ -143,7 +143,7 @@ class TeacherRepository:
             .where(_stands(project_id, (Agreement.AGREES,)))
             .group_by(ItemLabel.code)
         )
-        return Counter(dict(rows.tuples().all()))
+        return Counter(dict(rows.all()))
 
     def differing_labels(self, project_id: int) -> list[tuple[tuple[str, ...], tuple[str, ...], int]]:
         """The teacher's and people's labels where they differ, with how often each pair occurs."""
