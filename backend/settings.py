@@ -29,7 +29,9 @@ class Settings(BaseSettings):
     teacher_concurrency: int = Field(8, ge=1, le=256, description="Requests under way at once.")
     teacher_timeout: float = Field(60.0, gt=0, description="Seconds to wait for one answer.")
     teacher_retries: int = Field(5, ge=0, le=20, description="How often one request is tried again.")
-    teacher_answer_tokens: int = Field(4096, ge=16, description="Most tokens of one answer, thinking included.")
+    teacher_answer_tokens: int = Field(
+        4096, ge=16, description="Most tokens of one answer, thinking included."
+    )
     person: str = Field(default_factory=getpass.getuser, description="Who reviews, without sign-in.")
     lease_minutes: float = Field(15.0, gt=0, description="How long an item waits for the one who opened it.")
     launcher: Literal["local", "ray"] = Field("local", description="Where trainers run: here, or on Ray.")
