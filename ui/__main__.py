@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import cli
 
 _LOOK = 1.0
@@ -26,6 +27,9 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     """Run Streamlit on the router."""
+    # For a folder named pages Streamlit serves its files by themselves until the router has run
+    # once: a tab that loads again after a restart would see its page without the frame.
+    PagesManager.uses_pages_directory = False
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     sys.argv = ["streamlit", "run", str(Path(__file__).with_name("app.py")), *sys.argv[1:]]
     sys.exit(cli.main())

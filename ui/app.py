@@ -11,11 +11,7 @@ from ui.components.pages import PAGES, path
 st.set_page_config(page_title="Overrule", page_icon=frame.ICON, layout="wide")
 
 page = st.navigation(
-    [
-        st.Page(path(name), title=title, default=name == "overview")
-        for name, (title, _) in PAGES.items()
-        if path(name).is_file()
-    ],
+    [st.Page(path(name), title=title, default=name == "overview") for name, (title, _) in PAGES.items()],
     position="hidden",
 )
 frame.draw()

@@ -27,7 +27,6 @@ def draw() -> None:
             worker_dot()
         with st.container(key="ov-pages", gap="xxsmall"):
             for name, (title, icon) in PAGES.items():
-                if path(name).is_file():
-                    st.page_link(path(name), label=title, icon=icon, width="stretch")
+                st.page_link(path(name), label=title, icon=icon, width="stretch")
         session.remember_browser()
     errors.show_kept()

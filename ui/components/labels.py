@@ -67,10 +67,10 @@ class Looks:
         position = self.position(code)
         return (NEUTRAL if position is None else COLOURS[position])[0]
 
-    def chip(self, code: str) -> Markup:
-        """One category."""
+    def chip(self, code: str, name: str | None = None) -> Markup:
+        """One category; under another name where it is just being given one."""
         position = self.position(code)
-        return _CHIP.format("x" if position is None else position, literal(self.name(code)))
+        return _CHIP.format("x" if position is None else position, literal(name or self.name(code)))
 
     def chips(self, codes: Sequence[str] | None, *, none: str = NO_VIOLATION) -> Markup:
         """An item's categories; `none` where there are none, a dash where nobody knows."""

@@ -155,21 +155,21 @@ def _teacher(item: ReviewItem, looks: labels.Looks) -> None:
 
 def _facts(rows: list[tuple[str, Markup]]) -> Markup:
     lines = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in rows)
-    return Markup('<dl class="ov-facts">{}</dl>').format(lines)
+    return Markup('<dl class="ov-said">{}</dl>').format(lines)
 
 
 def _folded(prose: str) -> Markup:
     if not prose.strip():
         return Markup('<span class="ov-faint">none given</span>')
     if len(prose) <= _FOLD_AFTER:
-        return Markup('<div class="ov-prose" dir="auto">{}</div>').format(text.literal(prose))
+        return Markup('<div class="ov-argument" dir="auto">{}</div>').format(text.literal(prose))
     return Markup('<details class="ov-fold"><summary><span dir="auto">{}</span></summary></details>').format(
         text.literal(prose)
     )
 
 
 def _recheck(answer: ReviewAnswer, looks: labels.Looks) -> Markup:
-    return Markup('<details><summary>{}</summary><div class="ov-prose" dir="auto">{}</div></details>').format(
+    return Markup('<details><summary>{}</summary><div class="ov-argument" dir="auto">{}</div></details>').format(
         looks.chips(answer.labels), text.literal(answer.analysis)
     )
 
@@ -362,7 +362,7 @@ def _facts_of_rules(codes: list[str], looks: labels.Looks) -> Markup:
     lines = Markup("").join(
         Markup("<dt>{}</dt><dd>{}</dd>").format(looks.chip(code), rule) for code, rule in rows
     )
-    return Markup('<dl class="ov-facts ov-rules">{}</dl>').format(lines)
+    return Markup('<dl class="ov-said ov-rules">{}</dl>').format(lines)
 
 
 def _nothing_left(progress: QueueProgress) -> None:
