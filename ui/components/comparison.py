@@ -129,7 +129,7 @@ def curves(reports: Sequence[Report], looks: Looks) -> None:
     chosen = st.selectbox(
         "Category",
         codes,
-        format_func=lambda code: "Any violation" if code == ANY else text.label(looks.name(code)),
+        format_func=lambda code: "Any violation" if code == ANY else looks.name(code),
         key="curve-category",
         label_visibility="collapsed",
     )

@@ -10,7 +10,7 @@ from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError
 from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
-from ui.components import errors, session, text
+from ui.components import errors, session
 from ui.components.numbers import things
 
 _BASE, _TEACHER = "base", "teacher"
@@ -57,12 +57,10 @@ def _choices() -> tuple[dict[str, str], dict[int, str]]:
         ]
     models = {_BASE: "Base model", _TEACHER: "Teacher"}
     models |= {
-        str(each.run.id): text.label(f"Run {each.run.number}")
-        for each in runs
-        if each.job.state is JobState.SUCCEEDED
+        str(each.run.id): f"Run {each.run.number}" for each in runs if each.job.state is JobState.SUCCEEDED
     }
     sets = {_TEST: "Test posts"}
-    sets |= {each.id: f"{text.label(each.name)} ({things(each.rows, 'post')})" for each in imported}
+    sets |= {each.id: f"{each.name} ({things(each.rows, 'post')})" for each in imported}
     return models, sets
 
 

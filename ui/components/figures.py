@@ -15,11 +15,17 @@ _RANGE = Markup(
 )
 _FIGURE = Markup('<span class="ov-measure">{}</span>')
 _TABLE = Markup(
-    '<div class="ov-scroll"><table class="ov-grid {}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    '<div class="ov-scroll"><table class="ov-grid {}">'
+    "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
 )
 _HEAD = Markup('<th class="{}">{}</th>')
 _CELL = Markup('<td class="{}">{}</td>')
 _ROW = Markup('<tr class="{}">{}</tr>')
+_BAR = Markup(
+    '<span class="ov-bar" role="img" aria-label="{0:.0%}"><span style="width:{0:.0%}"></span></span>'
+)
+_PAIRS, _PAIR = Markup('<dl class="ov-pairs">{}</dl>'), Markup("<dt>{}</dt><dd>{}</dd>")
+_FACT = Markup('<div><div class="ov-fact">{}</div><div class="ov-faint ov-small">{}</div></div>')
 _HEAT = Markup('<td class="ov-heat" style="--ov-share:{:.0f}%" title="{}">{}</td>')
 
 
@@ -71,15 +77,14 @@ def table(
     return _TABLE.format("", head, body)
 
 
-def heat_map(
-    names: Sequence[str], cells: Sequence[Sequence[int]], *, down: str = "People", across: str = "Model"
-) -> Markup:
+def heat_map(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Markup:
     """A confusion table: what stands (rows) by what the model said (columns).
 
     A cell is the darker, the larger its share of the row is.
     """
-    corner = Markup('<span class="ov-faint">{} ↓ · {} →</span>').format(down, across)
-    head = _HEAD.format("", corner) + Markup("").join(_HEAD.format("ov-number", name) for name in names)
+    head = _HEAD.format("", "People ↓ · model →") + Markup("").join(
+        _HEAD.format("ov-number", name) for name in names
+    )
     body = Markup("").join(
         _ROW.format(
             "",
@@ -87,7 +92,7 @@ def heat_map(
             + Markup("").join(
                 _HEAT.format(
                     100 * number / max(1, sum(row)),
-                    f"{count(number)} of {count(sum(row))}: {down.lower()} say {name}, {across.lower()} says {said}",
+                    f"{count(number)} of {count(sum(row))}: people say {name}, the model says {said}",
                     count(number) if number else "·",
                 )
                 for said, number in zip(names, row, strict=True)
@@ -107,8 +112,7 @@ def bar(part: float) -> Markup:
 
 def pairs(rows: Iterable[tuple[str, Markup]]) -> Markup:
     """Names and what they stand for, line by line."""
-    lines = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in rows)
-    return Markup('<dl class="ov-pairs">{}</dl>').format(lines)
+    return _PAIRS.format(Markup("").join(_PAIR.format(name, value) for name, value in rows))
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Markup:

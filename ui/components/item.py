@@ -17,13 +17,19 @@ from backend.review.marks import spans
 from ui.components import errors, labels, numbers, outcomes, session, text, words
 from ui.components.labels import Looks
 
+_WHOSE = {
+    "teacher": "the teacher's labels",
+    "recheck": "the recheck's labels",
+    "people": "people's labels",
+}
 _ENTRY = Markup('<li><time>{}</time><div class="ov-what"><div>{}</div>{}</div></li>')
 _LIST = Markup('<ol class="ov-history">{}</ol>')
 _PROSE = Markup('<div class="ov-prose" dir="auto">{}</div>')
+_QUOTES = Markup('<div class="ov-small ov-faint">quotes {}</div>')
 _FAINT = Markup('<span class="ov-faint">{}</span>')
 
 
-@st.dialog("Post", width="large")
+@st.dialog("Post", width="medium")
 def show(item_id: int) -> None:
     """Open the post."""
     with errors.shown():
@@ -136,17 +142,12 @@ def _reason(reason: str, harmful: tuple[str, ...]) -> Markup:
 
 
 def _version(entry: VersionEntry, looks: Looks) -> Markup:
-    whose = {
-        "teacher": "the teacher's labels",
-        "recheck": "the recheck's labels",
-        "people": "people's labels",
-    }
     form = "with its reason" if entry.reasoned else "labels only"
     return Markup('<div>version {} ({}) as {} <span class="ov-faint">{}, {}</span></div>').format(
         entry.number,
         words.handling(entry.handling),
         looks.chips(entry.labels),
-        whose.get(entry.origin, entry.origin),
+        _WHOSE.get(entry.origin, entry.origin),
         form,
     )
 

@@ -82,7 +82,7 @@ def buttons(now: Standing, *, stop: str = "Stop") -> None:
     """What can be asked of the job now."""
     if now.job.state in UNDER_WAY:
         st.button(
-            stop,
+            "Cancel" if now.job.state is JobState.QUEUED else stop,
             icon=":material/stop_circle:",
             key=f"stop-{now.job.id}",
             on_click=_stop,

@@ -31,7 +31,7 @@ def draw(reports: Sequence[Report], compared: Comparison | None, looks: Looks) -
         compared: the two beside each other.
         looks: of the project's categories.
     """
-    st.markdown("#### Posts")
+    st.markdown("#### Posts", anchors=False)
     kinds = _kinds(reports, compared)
     kind = st.segmented_control(
         "Which posts",

@@ -31,7 +31,7 @@ def draw(run: RunSummary) -> bool:
     now = jobs.standing(run.job.id)
     events = _events(now.job)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"### Run {run.run.number}", width="content")
+        st.markdown(f"### Run {run.run.number}", width="content", anchors=False)
         jobs.badge(now.job)
         if run.champion:
             st.badge("champion", color="green", icon=":material/military_tech:")

@@ -41,12 +41,12 @@ def draw() -> None:
         return
     _build(looks)
     if versions:
-        st.markdown("### Versions")
+        st.markdown("### Versions", anchors=False)
         _list(versions)
 
 
 def _build(looks: Looks) -> None:
-    st.markdown("### A new version")
+    st.markdown("### A new version", anchors=False)
     st.caption(
         "A version freezes what a student learns. The choice is what becomes of the posts where the "
         "teacher is wrong, that is, says something else than people decided."
@@ -59,7 +59,7 @@ def _build(looks: Looks) -> None:
             session.project_id(), include_unverified=unverified, include_unanswered=unanswered
         )
     with left:
-        handling = st.radio(
+        picked = st.radio(
             "What becomes of wrong answers",
             list(Handling),
             index=list(Handling).index(Handling.REVIEW),
@@ -69,6 +69,7 @@ def _build(looks: Looks) -> None:
             captions=[words.HANDLINGS[each][1] for each in Handling],
             key="handling",
         )
+        handling = picked or Handling.REVIEW
         st.checkbox(
             "Also use answers that nobody has decided on",
             key="include-unverified",
@@ -178,7 +179,7 @@ def _version(version: DatasetVersion, looks: Looks) -> None:
         "All versions", icon=":material/arrow_back:", type="tertiary", on_click=_close, key="close-version"
     )
     name, steps = st.columns((3, 2), vertical_alignment="center")
-    name.markdown(f"### Version {version.number}")
+    name.markdown(f"### Version {version.number}", anchors=False)
     with steps.container(horizontal=True, horizontal_alignment="right"):
         export.version(version)
         if st.button("Train on it", type="primary", icon=":material/model_training:", key="train-on"):
@@ -258,7 +259,8 @@ def _taught(version_id: int, row: TaughtRow, looks: Looks) -> None:
         folder = local_folder(settings.base_model, settings)
         if folder is None:
             st.info(
-                "Tokens are the base model's, which is not on this computer yet. `overrule models pull` fetches it.",
+                "Tokens are the base model's, which is not on this computer yet. "
+                "`overrule models pull` fetches it.",
                 icon=":material/download:",
             )
             return
@@ -271,6 +273,7 @@ def _taught(version_id: int, row: TaughtRow, looks: Looks) -> None:
             )
         )
         st.caption(
-            f"Grey is given, coloured is learned: the loss counts these {numbers.things(learned, 'token')} alone. "
+            f"Grey is given, coloured is learned: the loss counts these "
+            f"{numbers.things(learned, 'token')} alone. "
             f"Tokens of {text.label(display_name(settings.base_model))}."
         )

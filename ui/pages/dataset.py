@@ -14,9 +14,11 @@ from backend.db.engine import get_database
 from backend.db.models.content import Agreement, Split
 from backend.db.models.review import Verdict
 from backend.teacher.results import DIFFERING
-from ui.components import errors, export, item, labels, numbers, session, text, versions, words
+from ui.components import errors, export, item, labels, numbers, session, versions, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
+from ui.components.heading import heading
+from ui.components.import_dialog import import_dialog
 from ui.components.labels import Looks
 from ui.components.pager import Pager, pager
 from ui.components.rows import Row, faint, one_line, opened
@@ -28,7 +30,9 @@ _WITHOUT_WITHDRAWN = [verdict for verdict in Verdict if verdict is not Verdict.W
 
 def page() -> None:
     """Draw the page; only the open tab is worked out."""
-    st.title("Dataset", anchor=False)
+    with heading("Dataset"):
+        if st.button("Import", icon=":material/upload_file:"):
+            import_dialog()
     items, built = st.tabs(["Items", "Versions"], key="dataset-tab", on_change="rerun")
     if items.open:
         with items, errors.shown():
@@ -46,7 +50,7 @@ def _items() -> None:
     if not sources:
         _no_items()
         return
-    left, right = st.columns((3, 11), gap="medium")
+    left, right = st.columns((2, 10), gap="medium")
     with left:
         chosen = _filters(looks, sources)
     with right:
@@ -54,12 +58,15 @@ def _items() -> None:
 
 
 def _no_items() -> None:
-    empty(
+    pressed = empty(
         "No items yet",
         "Posts come in from a file: CSV, TSV, JSON, JSONL, Parquet or XLSX, with or without labels.",
         icon=":material/upload_file:",
+        action="Import posts",
         key="items",
     )
+    if pressed:
+        import_dialog()
 
 
 def _filters(looks: Looks, sources: dict[str, int]) -> ItemFilter:
@@ -93,7 +100,7 @@ def _choice(label: str, options: Mapping[_T, str]) -> _T | None:
         list(options),
         index=None,
         placeholder="any",
-        format_func=lambda each: text.label(options[each]),
+        format_func=lambda each: options[each],
         key=f"items-{label}",
     )
 
@@ -117,7 +124,7 @@ def _list(chosen: ItemFilter, looks: Looks) -> None:
     pressed = opened(
         [_row(row, looks, blur=project is not None and project.blur) for row in listed.rows],
         heads=["Post", "Labels", "Teacher", "Decision", "Split"],
-        widths="minmax(0, 1fr) 8.5rem 9.5rem 7.5rem 5rem",
+        widths="minmax(0, 1fr) 7rem 8rem 6.6rem 4.6rem",
         key="items",
     )
     place.buttons(listed.next_after)

@@ -16,9 +16,10 @@ from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
 from ui.components import comparison, errors, evaluate, jobs, labels, numbers, outcomes, session, text
-from ui.components.comparison import model_name
 from ui.components.beginning import no_project
+from ui.components.comparison import model_name
 from ui.components.empty import empty
+from ui.components.heading import heading
 from ui.components.live import UNDER_WAY, follow
 from ui.components.pages import go
 
@@ -44,8 +45,7 @@ class Scored:
 def page() -> None:
     """Draw the page."""
     sets = _sets(session.project_id())
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.title("Evaluation", width="content", anchor=False)
+    with heading("Evaluation"):
         if any(scored.rows for scored in sets):
             evaluate.button()
     _scoring()
@@ -84,7 +84,7 @@ def _scoring() -> None:
     """The newest scoring job, while it lasts and where it failed."""
     with get_database().read() as found:
         newest = JobService(found).list(session.project_id(), kind=JobKind.SCORE, limit=1)
-    if not newest or newest[0].finished_at is not None and newest[0].error is None:
+    if not newest or (newest[0].finished_at is not None and newest[0].error is None):
         return
     job_id = newest[0].id
 
@@ -151,7 +151,7 @@ def _choose_two(rows: Sequence[ModelRow]) -> tuple[ModelRow, ModelRow]:
                 name,
                 ids,
                 index=ids.index(default.evaluation_id),
-                format_func=lambda each: text.label(model_name(by_id[each].name)),
+                format_func=lambda each: model_name(by_id[each].name),
                 key=f"compare-{name}-{rows[0].set_id}",
                 width=260,
             )
@@ -178,13 +178,13 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
 def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
-        st.markdown("#### F1 by category")
+        st.markdown("#### F1 by category", anchors=False)
         st.caption("In brackets how many posts have it; the line is the 95% interval.")
         comparison.bars(reports)
     with right:
-        st.markdown("#### Precision and recall")
+        st.markdown("#### Precision and recall", anchors=False)
         comparison.curves(reports, looks)
-    st.markdown("#### Confusion")
+    st.markdown("#### Confusion", anchors=False)
     for column, report in zip(st.columns(len(reports), gap="medium"), reports, strict=True):
         with column:
             st.markdown(f"**{text.label(model_name(report.name))}**")
@@ -200,7 +200,8 @@ def _confirm(run_id: int | None, name: str, follows: str) -> None:
     with errors.shown():
         text.show(text.literal(follows))
         st.markdown(
-            f"**{name}** becomes the model in use. Later runs are compared with it, and “Retrain” takes its settings."
+            f"**{name}** becomes the model in use. Later runs are compared with it, and “Retrain” takes "
+            "its settings."
         )
         with st.container(horizontal=True):
             if st.button(f"Promote {name[:1].lower()}{name[1:]}", type="primary", key="promote-confirmed"):

@@ -19,6 +19,7 @@ from backend.teacher.service import TeacherService
 from ui.components import charts, errors, figures, jobs, labels, numbers, session, text
 from ui.components.beginning import no_project
 from ui.components.empty import empty
+from ui.components.heading import heading
 from ui.components.live import UNDER_WAY, follow
 from ui.components.pages import go
 
@@ -35,7 +36,7 @@ _BOTH, _TEACHER_ONLY, _PEOPLE_ONLY = "both name it", "only the teacher", "only p
 
 def page() -> None:
     """Draw the page."""
-    st.title("Teacher", anchor=False)
+    heading("Teacher")
     st.caption(
         "A stronger model labels the posts under the policy and gives its reasons. It is never told what "
         "people decided: its answers are compared with that afterwards."
@@ -62,7 +63,7 @@ def _newest_job() -> Job | None:
 
 
 def _endpoint(plan: TeachPlan) -> None:
-    st.markdown("#### Who is asked")
+    st.markdown("#### Who is asked", anchors=False)
     key = "set" if plan.has_key else "not set"
     text.show(
         figures.pairs(
@@ -83,7 +84,7 @@ def _endpoint(plan: TeachPlan) -> None:
 
 def _ask(*, under_way: bool) -> TeachPlan:
     """What a run would ask, the choices, and the button."""
-    st.markdown("#### What will be asked")
+    st.markdown("#### What will be asked", anchors=False)
     shown = st.container()
     recheck = st.toggle(
         "Recheck wrong answers",
@@ -135,7 +136,7 @@ def _plan(plan: TeachPlan, rechecks: int) -> None:
         f"**{numbers.rough(plan.answer_tokens)}** to receive"
     )
     st.caption(
-        "Estimated from the length of the prompt and the posts. Wrong answers found on the way are rechecked too."
+        "Estimated from the length of the prompt and the posts. Wrong answers that come in are rechecked too."
     )
 
 
@@ -164,7 +165,7 @@ def _runs(job_id: int | None) -> bool:
                 jobs.log(now.job)
     with get_database().read() as found:
         runs = TeacherService(found).runs(session.project_id())
-    st.markdown("### Runs")
+    st.markdown("### Runs", anchors=False)
     if not runs:
         empty(
             "No answers yet",
@@ -232,8 +233,8 @@ def _agreement() -> None:
         looks = labels.load(found, session.project_id())
     if not table.compared:
         return
-    heading, step = st.columns((4, 1), vertical_alignment="bottom")
-    heading.markdown("### Where teacher and people differ")
+    words, step = st.columns((4, 1), vertical_alignment="bottom")
+    words.markdown("### Where teacher and people differ", anchors=False)
     with step.container(horizontal_alignment="right"):
         if table.differs and st.button("Review them", icon=":material/gavel:"):
             go("review")

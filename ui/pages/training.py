@@ -9,18 +9,19 @@ import streamlit as st
 from markupsafe import Markup
 
 from backend.base_models import display_name, local_folder
+from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import DatasetVersion, EvaluationSet
 from backend.db.models.evaluation import SetOrigin
-from backend.curation.service import CurationService
 from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
 from backend.runs.views import Estimate, RunSummary
 from backend.settings import get_settings
 from training.job import PRESETS, Config
-from ui.components import errors, jobs, numbers, run_card, session, text, words
+from ui.components import errors, jobs, numbers, run_card, session, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
+from ui.components.heading import heading
 from ui.components.live import UNDER_WAY, follow
 from ui.components.pages import go
 from ui.components.rows import Row, faint, opened
@@ -44,7 +45,7 @@ class Choice:
 
 def page() -> None:
     """Draw the page."""
-    st.title("Training", anchor=False)
+    heading("Training")
     with get_database().read() as found:
         versions = CurationService(found).versions(session.project_id())
         sets = EvaluationService(found).sets(session.project_id())
@@ -118,7 +119,7 @@ def _base_model() -> str:
     chosen = st.selectbox(
         "Base model",
         [*names, _OTHER],
-        format_func=lambda each: "Another one …" if each == _OTHER else text.label(display_name(each)),
+        format_func=lambda each: "Another one …" if each == _OTHER else display_name(each),
         key="base-model",
     )
     if chosen != _OTHER:
@@ -132,8 +133,8 @@ def _base_model() -> str:
 
 
 def _version_name(version: DatasetVersion) -> str:
-    rows = version.counts["rows"]
-    return f"Version {version.number} · {words.handling(version.handling)} · {numbers.things(sum(rows.values()), 'row')}"
+    rows = numbers.things(sum(version.counts["rows"].values()), "row")
+    return f"Version {version.number} · {words.handling(version.handling)} · {rows}"
 
 
 def _preset_words(config: Config) -> str:
@@ -142,10 +143,8 @@ def _preset_words(config: Config) -> str:
         "reasoned": "reasons and labels",
         "both": "labels, and reasons with labels",
     }
-    return (
-        f"{numbers.things(config.epochs, 'pass', 'passes')} over the rows, learning {answers[config.answers]}; "
-        f"LoRA rank {config.rank}."
-    )
+    passes = numbers.things(config.epochs, "pass", "passes")
+    return f"{passes} over the rows, learning {answers[config.answers]}; LoRA rank {config.rank}."
 
 
 def _sets(sets: Sequence[EvaluationSet]) -> tuple[int, ...]:
@@ -156,7 +155,7 @@ def _sets(sets: Sequence[EvaluationSet]) -> tuple[int, ...]:
         "Evaluate on the test posts and on",
         list(imported),
         default=list(imported),
-        format_func=lambda each: f"{text.label(imported[each].name)} ({imported[each].rows:,})",
+        format_func=lambda each: f"{imported[each].name} ({imported[each].rows:,})",
         key="sets",
     )
     return tuple(chosen)
@@ -215,7 +214,7 @@ def _runs(runs: Sequence[RunSummary]) -> None:
     chosen = by_id.get(st.session_state.get(_CHOSEN, 0), runs[0])
     follow(lambda: run_card.draw(chosen), under_way=chosen.job.state in UNDER_WAY)
     if len(runs) > 1:
-        st.markdown("#### All runs")
+        st.markdown("#### All runs", anchors=False)
         pressed = opened(
             [_row(run) for run in runs],
             heads=["Run", "Learned from", "State", "Macro-F1"],
