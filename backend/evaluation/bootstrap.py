@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.results import Interval
@@ -19,7 +20,7 @@ from backend.evaluation.results import Interval
 RESAMPLES = 2_000
 SEED = 20_240_301
 # Weights held at once: resamples × posts, 4 bytes each.
-_CHUNK = 4_000_000
+_CHUNK = 2_000_000
 
 Weights = NDArray[np.float32]
 
@@ -153,20 +154,27 @@ def _auprc(weights: Weights, gold: Bools, scores: Floats) -> Floats:
     if not gold.any():
         return np.full(weights.shape[1], np.nan)
     order = np.argsort(-scores, kind="stable")
-    ranked, ranked_gold = scores[order], gold[order]
+    ranked, positives = scores[order], np.flatnonzero(gold[order])
     # Posts with one score are named together: precision is taken at the last of each group.
     # Groups without a positive gain no recall, so they are summed with the next that has one.
-    group = np.cumsum(np.concatenate([[True], ranked[1:] != ranked[:-1]])) - 1
-    ends = np.flatnonzero(np.concatenate([ranked[1:] != ranked[:-1], [True]]))
-    with_gold = ends[np.unique(group[ranked_gold])]
-    starts = np.concatenate([[0], with_gold[:-1] + 1])
-    drawn = np.add.reduceat(weights[order[: with_gold[-1] + 1]], starts, axis=0)
-    positives = np.flatnonzero(ranked_gold)
-    first_positives = np.searchsorted(positives, starts)
-    gained = np.add.reduceat(weights[order[positives]], first_positives, axis=0)
-    # Whole numbers below 2^24, which single precision holds exactly.
-    precision = _ratio(np.cumsum(gained, axis=0), np.cumsum(drawn, axis=0))
-    return _ratio((gained * np.nan_to_num(precision)).sum(axis=0), gained.sum(axis=0, dtype=float))
+    last = ranked[1:] != ranked[:-1]
+    group = np.concatenate([[0], np.cumsum(last)])
+    ends = np.append(np.flatnonzero(last), len(ranked) - 1)[np.unique(group[positives])] + 1
+    drawn = _sums(weights, order, ends)
+    gained = _sums(weights, order[positives], np.searchsorted(positives, ends))
+    # Sums of draws are whole numbers, which single precision holds exactly up to 2^24.
+    hits = np.cumsum(gained, axis=0)
+    precision = hits / np.maximum(np.cumsum(drawn, axis=0), 1)
+    return _ratio((gained * precision).sum(axis=0, dtype=float), gained.sum(axis=0, dtype=float))
+
+
+def _sums(weights: Weights, posts: NDArray[np.intp], ends: NDArray[np.intp]) -> Weights:
+    """(segments, b): the weights of `posts` summed from one end to the next."""
+    starts = np.concatenate([[0], ends])
+    chosen = posts[: starts[-1]]
+    ones = np.ones(len(chosen), dtype=np.float32)
+    segments = csr_array((ones, chosen, starts), shape=(len(ends), len(weights)))
+    return np.asarray(segments @ weights)
 
 
 def _ratio(above: NDArray[np.generic], below: NDArray[np.generic]) -> Floats:

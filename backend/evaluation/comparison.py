@@ -10,7 +10,7 @@ import numpy as np
 from backend.evaluation.bootstrap import RESAMPLES, bootstrap, interval
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.metrics import ANY_NAME, category_metrics, mean
-from backend.evaluation.results import ANY, CategoryComparison, CategoryMetrics, Difference
+from backend.evaluation.results import ANY, CategoryComparison, CategoryMetrics, Difference, Metrics, PostKind
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -105,8 +105,36 @@ def _difference(a: float | None, b: float | None, samples: Floats) -> Difference
     return Difference(a, b, a - b, span.low if span else None, span.high if span else None)
 
 
+def posts_of(kind: PostKind, here: Judged, there: Judged) -> Bools:
+    """(n,) which posts are of a kind that compares; arguments as for `differences`."""
+    right_here, right_there = here.right, there.right
+    if kind is PostKind.ONLY_RIGHT_HERE:
+        return right_here & ~right_there
+    if kind is PostKind.ONLY_RIGHT_THERE:
+        return right_there & ~right_here
+    if kind is PostKind.BOTH_WRONG:
+        return ~right_here & ~right_there
+    return right_here ^ right_there
+
+
 def _count(posts: Bools) -> int:
     return int(np.count_nonzero(posts))
+
+
+def left_out(metrics: Metrics, common: Judged) -> tuple[str, ...]:
+    """Sentences on what a comparison leaves out of a set.
+
+    Args:
+        metrics: of one of the two models.
+        common: what both were judged on.
+    """
+    notes = []
+    absent = [one.name for one in metrics.categories if one.code not in common.codes]
+    if absent:
+        notes.append(f"Not compared, because not both could be judged on it: {', '.join(absent)}.")
+    if len(common) < metrics.of:
+        notes.append(f"Compared on the {len(common):,} of {metrics.of:,} posts that both were judged on.")
+    return tuple(notes)
 
 
 def sentence(a_name: str, b_name: str, found: Differences) -> str:

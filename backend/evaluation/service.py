@@ -15,7 +15,7 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation import naming
-from backend.evaluation.comparison import differences, sentence
+from backend.evaluation.comparison import differences, left_out, posts_of, sentence
 from backend.evaluation.frames import choose_thresholds, read_scores
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.metrics import curves, measure
@@ -32,6 +32,7 @@ from backend.evaluation.results import (
 from backend.evaluation.said import Said, from_labels, from_scores
 from backend.evaluation.sets import freeze_test_split, write_texts
 from backend.evaluation.stored import (
+    headline,
     model_row,
     prediction_rows,
     read_judged,
@@ -245,7 +246,7 @@ class EvaluationService:
             )
             for evaluation, number in evaluations
         ]
-        return sorted(rows, key=_headline, reverse=True)
+        return sorted(rows, key=headline, reverse=True)
 
     def metrics(self, evaluation_id: int) -> Metrics:
         """The stored figures of one evaluation."""
@@ -298,7 +299,7 @@ class EvaluationService:
                 naming.in_a_sentence(b_name, b.model_kind),
                 found,
             ),
-            notes=_comparison_notes(read_metrics(a), judged_a),
+            notes=left_out(read_metrics(a), judged_a),
         )
 
     def beside_champion(self, project_id: int, run_id: int) -> Comparison | None:
@@ -410,27 +411,5 @@ class EvaluationService:
         self, evaluation: Evaluation, other: Evaluation, kind: PostKind, after: int, limit: int
     ) -> list[int]:
         here, there = self._both(evaluation, other)
-        right_here, right_there = here.right, there.right
-        masks = {
-            PostKind.ONLY_RIGHT_HERE: right_here & ~right_there,
-            PostKind.ONLY_RIGHT_THERE: right_there & ~right_here,
-            PostKind.BOTH_WRONG: ~right_here & ~right_there,
-            PostKind.DIFFER: right_here ^ right_there,
-        }
-        ids = here.row_ids[masks[kind]]
+        ids = here.row_ids[posts_of(kind, here, there)]
         return [int(row_id) for row_id in ids[ids > after][:limit]]
-
-
-def _headline(row: ModelRow) -> tuple[float, float]:
-    """The best first: by macro-F1, in a yes/no set by F1 on any violation."""
-    return (-1.0 if row.macro_f1 is None else row.macro_f1, -1.0 if row.any_f1 is None else row.any_f1)
-
-
-def _comparison_notes(metrics: Metrics, common: Judged) -> tuple[str, ...]:
-    notes = []
-    absent = [one.name for one in metrics.categories if one.code not in common.codes]
-    if absent:
-        notes.append(f"Not compared, because not both could be judged on it: {', '.join(absent)}.")
-    if len(common) < metrics.of:
-        notes.append(f"Compared on the {len(common):,} of {metrics.of:,} posts that both were judged on.")
-    return tuple(notes)

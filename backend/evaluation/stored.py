@@ -89,3 +89,8 @@ def model_row(evaluation: Evaluation, run_number: int | None, *, champion: bool)
         exact_match=metrics.exact_match,
         created_at=evaluation.created_at,
     )
+
+
+def headline(row: ModelRow) -> tuple[float, float]:
+    """What rows are ordered by: macro-F1 or, in a yes/no set, F1 on any violation."""
+    return (-1.0 if row.macro_f1 is None else row.macro_f1, -1.0 if row.any_f1 is None else row.any_f1)
