@@ -79,7 +79,7 @@ class ItemListRepository:
             .group_by(Item.source)
             .order_by(Item.source)
         )
-        return dict(rows.tuples().all())
+        return dict(rows.all())
 
     def history(self, item_id: int) -> ItemHistory | None:
         """An item with everything that happened to it, or None."""

@@ -23,12 +23,12 @@ class OverviewRepository:
     def agreements(self, project_id: int) -> dict[Agreement, int]:
         """Items by how the teacher's answer stands to the decision."""
         found = select(Item.agreement, func.count()).where(Item.project_id == project_id)
-        return dict(self._session.execute(found.group_by(Item.agreement)).tuples().all())
+        return dict(self._session.execute(found.group_by(Item.agreement)).all())
 
     def splits(self, project_id: int) -> dict[Split, int]:
         """Items by what they are used for."""
         found = select(Item.split, func.count()).where(Item.project_id == project_id)
-        return dict(self._session.execute(found.group_by(Item.split)).tuples().all())
+        return dict(self._session.execute(found.group_by(Item.split)).all())
 
     def reviewed(self, project_id: int) -> int:
         """Items whose decision is a review's."""

@@ -30,7 +30,7 @@ def browser_id() -> str:
     browser then gets the item back that it had open.
     """
     if _BROWSER not in st.session_state:
-        told = st.context.cookies.get(_BROWSER, "")
+        told = str(st.context.cookies.get(_BROWSER, ""))
         st.session_state[_BROWSER] = told if _ID.fullmatch(told) else uuid.uuid4().hex
     return str(st.session_state[_BROWSER])
 
