@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, insert, select
+from sqlalchemy import ColumnElement, Row, Select, case, func, insert, literal, null, select
 from sqlalchemy.orm import Session, aliased
 
 from backend.curation.handling import Answered, Candidate, Decided
@@ -22,18 +22,18 @@ from backend.db.models import (
 )
 from backend.db.models.content import Split
 from backend.db.models.curation import Handling
+from backend.db.models.review import Source, Verdict
+from backend.db.types import StringTuple
 
 # Items read at once: few enough for memory with long posts, enough for speed.
 CHUNK = 2_000
-# Of a reason this much tells whether there is one.
-_ENOUGH = 100
 EXCERPT = 200
 """Characters of a post in a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An item with what may be taught of it. `text` is empty where it was not asked for."""
+    """An item with what may be taught of it."""
 
     item_id: int
     external_id: str
@@ -61,17 +61,22 @@ class DatasetRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def candidates(self, project_id: int, *, full: bool) -> Iterator[list[Found]]:
-        """All items of a project in chunks, oldest first.
+    def kinds(self, project_id: int) -> Iterator[tuple[Candidate, int]]:
+        """What differs in what may be taught, each with how many items are so.
 
-        Args:
-            project_id: the project.
-            full: with posts and whole reasons; else only enough to tell what would be taught.
+        There are few kinds however many the items, so the database counts. Reasons are cut down
+        to whether there is one.
         """
+        for *parts, count in self._session.execute(_kinds(project_id)):
+            yield _candidate(*parts), count
+
+    def candidates(self, project_id: int) -> Iterator[list[Found]]:
+        """All items of a project with what may be taught of them, in chunks, oldest first."""
         after = 0
-        while rows := self._session.execute(_candidates(project_id, after, full=full)).all():
-            yield [_found(row) for row in rows]
-            after = rows[-1].item_id
+        query = _candidates(project_id)
+        while rows := self._session.execute(query.where(Item.id > after)).all():
+            yield [Found(row[0], row[1], row[2], _candidate(*row[3:])) for row in rows]
+            after = rows[-1][0]
 
     def lock_project(self, project_id: int) -> None:
         """Let no other transaction number a version of this project until this one ends."""
@@ -246,57 +251,90 @@ def _decisions(project_id: int) -> Select[*tuple[Any, ...]]:
 
 
 _AGAIN = aliased(TeacherAnswer)
+_WHITE_SPACE = " \t\r\n"
 
 
-def _candidates(project_id: int, after: int, *, full: bool) -> Select[*tuple[Any, ...]]:
-    def reason(column: Any) -> Any:
-        return column if full else func.substr(column, 1, _ENOUGH)
+def _candidates(project_id: int) -> Select[*tuple[Any, ...]]:
+    query = select(Item.id, Item.external_id, Item.text, *_columns(lambda reason: reason))
+    return _with_answers(query, project_id).order_by(Item.id).limit(CHUNK)
 
+
+def _kinds(project_id: int) -> Select[*tuple[Any, ...]]:
+    kinds = _with_answers(select(*_columns(_is_there)), project_id).subquery()
+    return select(*kinds.c, func.count()).group_by(*kinds.c)
+
+
+def _is_there(text: Any) -> ColumnElement[Any]:
+    """A reason or quotes cut down to whether there is one."""
+    if isinstance(text.type, StringTuple):
+        return null()
+    return case((func.trim(text, _WHITE_SPACE) != "", literal("reason")), else_=null())
+
+
+def _columns(cut: Callable[[Any], Any]) -> list[ColumnElement[Any]]:
+    """What `_candidate` takes, in its order.
+
+    Args:
+        cut: what to take of the columns that are as long as people and teachers please.
+    """
+    columns = {
+        "split": Item.split,
+        "held_out": Item.held_out,
+        "answered": TeacherAnswer.id.is_not(None),
+        "answer_labels": TeacherAnswer.labels,
+        "answer_analysis": cut(TeacherAnswer.analysis),
+        "answer_harmful": cut(TeacherAnswer.harmful),
+        "again": _AGAIN.id.is_not(None),
+        "again_labels": _AGAIN.labels,
+        "again_analysis": cut(_AGAIN.analysis),
+        "again_harmful": cut(_AGAIN.harmful),
+        "decided": Judgement.id.is_not(None),
+        "decision_labels": Judgement.labels,
+        "decision_source": Judgement.source,
+        "verdict": Judgement.verdict,
+        "reason": cut(Judgement.reason),
+        "decision_harmful": cut(Judgement.harmful),
+    }
+    return [column.label(name) for name, column in columns.items()]
+
+
+def _with_answers(query: Select[*tuple[Any, ...]], project_id: int) -> Select[*tuple[Any, ...]]:
     return (
-        select(
-            Item.id.label("item_id"),
-            Item.external_id,
-            (Item.text if full else func.substr(Item.text, 1, 0)).label("text"),
-            Item.split,
-            Item.held_out,
-            TeacherAnswer.id.label("answer_id"),
-            TeacherAnswer.labels.label("answer_labels"),
-            reason(TeacherAnswer.analysis).label("answer_analysis"),
-            TeacherAnswer.harmful.label("answer_harmful"),
-            _AGAIN.id.label("again_id"),
-            _AGAIN.labels.label("again_labels"),
-            reason(_AGAIN.analysis).label("again_analysis"),
-            _AGAIN.harmful.label("again_harmful"),
-            Judgement.id.label("decision_id"),
-            Judgement.labels.label("decision_labels"),
-            Judgement.source,
-            Judgement.verdict,
-            reason(Judgement.reason).label("reason"),
-            Judgement.harmful.label("decision_harmful"),
-        )
+        query.select_from(Item)
         .outerjoin(TeacherAnswer, TeacherAnswer.id == Item.answer_id)
         .outerjoin(
             _AGAIN,
             (_AGAIN.run_id == TeacherAnswer.run_id) & (_AGAIN.item_id == Item.id) & (_AGAIN.round == 1),
         )
         .outerjoin(Judgement, Judgement.id == Item.decision_id)
-        .where(Item.project_id == project_id, Item.id > after)
-        .order_by(Item.id)
-        .limit(CHUNK)
+        .where(Item.project_id == project_id)
     )
 
 
-def _found(row: Row[Any]) -> Found:
-    answer = again = decision = None
-    if row.answer_id is not None:
-        answer = Answered(row.answer_labels, row.answer_analysis, row.answer_harmful)
-    if row.again_id is not None:
-        again = Answered(row.again_labels, row.again_analysis, row.again_harmful)
-    if row.decision_id is not None:
-        decision = Decided(row.decision_labels, row.source, row.verdict, row.reason, row.decision_harmful)
-    return Found(
-        row.item_id,
-        row.external_id,
-        row.text,
-        Candidate(row.split, row.held_out, answer, again, decision),
+def _candidate(
+    split: Split,
+    held_out: bool,
+    answered: bool,
+    answer_labels: tuple[str, ...] | None,
+    answer_analysis: str | None,
+    answer_harmful: tuple[str, ...] | None,
+    again: bool,
+    again_labels: tuple[str, ...] | None,
+    again_analysis: str | None,
+    again_harmful: tuple[str, ...] | None,
+    decided: bool,
+    decision_labels: tuple[str, ...] | None,
+    decision_source: Source,
+    verdict: Verdict | None,
+    reason: str | None,
+    decision_harmful: tuple[str, ...] | None,
+) -> Candidate:
+    return Candidate(
+        split,
+        held_out,
+        Answered(answer_labels, answer_analysis or "", answer_harmful or ()) if answered else None,
+        Answered(again_labels, again_analysis or "", again_harmful or ()) if again else None,
+        Decided(decision_labels, decision_source, verdict, reason, decision_harmful or ())
+        if decided
+        else None,
     )

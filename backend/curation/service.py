@@ -87,16 +87,15 @@ class CurationService:
     def preview(
         self, project_id: int, *, include_unverified: bool = False, include_unanswered: bool = False
     ) -> dict[Handling, HandlingPreview]:
-        """What each handling would give, from one pass over the items."""
+        """What each handling would give; one query counts the items for all of them."""
         _, policy = self._policy(project_id)
         rules = [
             Rules(handling, policy.codes, include_unverified, include_unanswered) for handling in Handling
         ]
         tallies = {rule.handling: Tally(policy) for rule in rules}
-        for chunk in self._datasets.candidates(project_id, full=False):
-            for found in chunk:
-                for rule in rules:
-                    tallies[rule.handling].add(found.candidate.split, handle(found.candidate, rule))
+        for candidate, count in self._datasets.kinds(project_id):
+            for rule in rules:
+                tallies[rule.handling].add(candidate.split, handle(candidate, rule), count)
         return {handling: tally.finish() for handling, tally in tallies.items()}
 
     def build(
@@ -244,7 +243,7 @@ class CurationService:
         """Store a version's rows, and with them its counts and hash."""
         rules = Rules(version.handling, policy.codes, version.include_unverified, version.include_unanswered)
         tally, digest = Tally(policy), hashlib.sha256()
-        for chunk in self._datasets.candidates(version.project_id, full=True):
+        for chunk in self._datasets.candidates(version.project_id):
             rows = []
             for found in chunk:
                 outcome = handle(found.candidate, rules)

@@ -26,7 +26,7 @@ _OTHER_HINT = "Choose a handling that leaves out less, or review more posts."
 
 
 class Tally:
-    """Counts outcomes one by one, so that a dataset of any size can be counted."""
+    """Counts what becomes of items, so that a dataset of any size can be counted."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -34,20 +34,21 @@ class Tally:
         self._train_none = 0
         self._counts = HandlingPreview(labels=dict.fromkeys(policy.codes, 0))
 
-    def add(self, split: Split, outcome: Taught | LeftOut) -> None:
-        """Count one item."""
+    def add(self, split: Split, outcome: Taught | LeftOut, count: int = 1) -> None:
+        """Count items that came out the same."""
         counts = self._counts
         if isinstance(outcome, LeftOut):
-            counts.left_out[outcome.why.value] = counts.left_out.get(outcome.why.value, 0) + 1
+            counts.left_out[outcome.why.value] = counts.left_out.get(outcome.why.value, 0) + count
             return
-        training = split is Split.TRAIN
-        counts.rows[split] += 1
-        counts.reasoned += outcome.analysis is not None
-        counts.none += not outcome.labels
-        self._train_none += training and not outcome.labels
+        in_training = count if split is Split.TRAIN else 0
+        counts.rows[split] += count
+        counts.reasoned += count if outcome.analysis is not None else 0
         for code in outcome.labels:
-            counts.labels[code] += 1
-            self._train_labels[code] += training
+            counts.labels[code] += count
+            self._train_labels[code] += in_training
+        if not outcome.labels:
+            counts.none += count
+            self._train_none += in_training
 
     def finish(self) -> HandlingPreview:
         """What was counted, most frequent reasons first, with warnings."""
