@@ -1,0 +1,43 @@
+"""A small project that can be trained on: decided posts in three splits, and a dataset version."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from backend.curation.service import CurationService
+from backend.db.models import DatasetVersion, Item, PolicyVersion, Project
+from backend.db.models.content import Split
+from backend.db.models.curation import Handling
+from backend.items.repository import ItemRepository
+from tests.backend.build import add_answer, add_item, add_judgement, add_project, add_teacher_run
+
+POSTS = {
+    "Free money now! Click here": ("scam",),
+    "Those people should go back": ("hate",),
+    "What a lovely day in the garden": (),
+}
+COUNTS = {Split.TRAIN: 12, Split.VALIDATION: 6, Split.TEST: 6}
+
+
+def add_decided_project(session: Session, name: str = "Posts") -> tuple[Project, PolicyVersion]:
+    """Posts with gold labels and a teacher that agrees with all of them."""
+    project, policy = add_project(session, name=name, codes=("hate", "scam"))
+    teacher = add_teacher_run(session, project, policy)
+    texts = list(POSTS.items())
+    for split, count in COUNTS.items():
+        for index in range(count):
+            text, labels = texts[index % len(texts)]
+            item = add_item(session, project, f"{text} {split.value} {index}", split=split)
+            add_judgement(session, policy, item, labels)
+            add_answer(session, teacher, item, labels, analysis="The post says so.")
+    refresh(session, project)
+    return project, policy
+
+
+def refresh(session: Session, project: Project) -> None:
+    ids = [item.id for item in session.query(Item).filter(Item.project_id == project.id)]
+    ItemRepository(session).refresh(ids)
+
+
+def add_version(session: Session, project: Project) -> DatasetVersion:
+    return CurationService(session).build(project.id, Handling.REVIEW, person="tester").version
