@@ -36,7 +36,9 @@ def is_lines(path: Path, encoding: str) -> bool:
             (line for line in iter(lambda: file.readline(_LONGEST), "") if not line.isspace()), None
         )
     if second is None:
-        return not any(isinstance(one, list) for one in value.values())
+        # A single object is a row, unless it wraps the list of rows.
+        lists = (one for one in value.values() if isinstance(one, list))
+        return not any(one and all(isinstance(row, dict) for row in one) for one in lists)
     return second.startswith("{")
 
 

@@ -60,7 +60,7 @@ class PostImport:
         self._import_id = import_id
         self._seen = Seen()
         self._rejected: list[Rejected] = []
-        self._clashes: list[tuple[int, str]] = []
+        self._clashes: list[tuple[int, str, str]] = []
         self.counts: Counter[str] = Counter()
         self.splits: Counter[Split] = Counter()
         self.unknown_labels: Counter[str] = Counter()
@@ -92,14 +92,14 @@ class PostImport:
             self._seen.add(match.target.id)
         return sorted(touched)
 
-    def rejected(self, first_lines: Callable[[set[str]], dict[str, int]]) -> tuple[Rejected, ...]:
+    def rejected(self, first_lines: Callable[[dict[str, str]], dict[str, int]]) -> tuple[Rejected, ...]:
         """The rows that were left out, in the file's order.
 
         Args:
-            first_lines: finds the lines at which posts with these ids stand first in the file.
+            first_lines: finds the lines at which posts with these ids and hashes stand first.
         """
-        lines = first_lines({name for _, name in self._clashes}) if self._clashes else {}
-        for line, name in self._clashes:
+        lines = first_lines({name: text for _, name, text in self._clashes}) if self._clashes else {}
+        for line, name, _ in self._clashes:
             self._clash(line, name, lines.get(name))
         self._clashes.clear()
         return tuple(sorted(self._rejected, key=lambda one: one.line)[:MOST_REJECTED])
@@ -153,7 +153,7 @@ class PostImport:
             # Only a second look at the file can tell the line, and few files need one.
             self.counts["rejected"] += 1
             if len(self._clashes) < MOST_REJECTED:
-                self._clashes.append((post.line, name))
+                self._clashes.append((post.line, name, target.text_hash))
             return
         self.counts["rejected"] += 1
         self._clash(post.line, name, target.line)
@@ -207,9 +207,9 @@ class PostImport:
                 continue
             rows.append(self._judgement(match))
             target.gold = Gold(_PENDING, match.codes, match.post.reason)
-            if target.id not in new:
+            if match.own and target.id not in new:
                 self.counts["updated"] += 1
-                self.counts["unchanged"] -= match.own
+                self.counts["unchanged"] -= 1
         self._repository.add_judgements(rows)
         self.counts["labelled"] += len(rows)
         return {int(row["item_id"]) for row in rows}

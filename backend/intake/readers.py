@@ -67,11 +67,11 @@ def open_table(path: Path, name: str | None = None) -> Table:
         raise InvalidInputError(f"There is no file {path}.", "Check the name.")
     if path.stat().st_size == 0:
         raise InvalidInputError(f"{name} is empty.", "Import a file with a header and at least one row.")
-    table = _open(path, name, _format(path, name))
     try:
+        table = _open(path, name, _format(path, name))
         head = tuple(row for row in islice(table.read(), _LOOKED_AT) if isinstance(row, Row))
     except UnicodeError as error:
-        raise _undecodable(table) from error
+        raise _undecodable(name) from error
     columns = table.columns or objects.columns_of(head)
     if not columns:
         raise InvalidInputError(f"{name} has no rows.", "Import a file with a header and at least one row.")
@@ -117,12 +117,12 @@ def _guarded(table: Table) -> Callable[[], Iterator[Row | Broken]]:
         try:
             yield from table.read()
         except UnicodeError as error:
-            raise _undecodable(table) from error
+            raise _undecodable(table.name) from error
 
     return read
 
 
-def _undecodable(table: Table) -> InvalidInputError:
+def _undecodable(name: str) -> InvalidInputError:
     return InvalidInputError(
-        f"{table.name} begins as {table.encoding} and then breaks off.", "Save it as UTF-8 and import that."
+        f"{name} begins as Unicode text and then breaks off.", "Save it as UTF-8 and import that."
     )

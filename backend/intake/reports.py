@@ -88,7 +88,7 @@ class ImportReport:
         conflicting: of the duplicates, those with another label than what stands.
         split_kept: known items for which the file gives another split; an item keeps its own.
         held_out: new items that occur in an evaluation set and are kept out of training.
-        labelled: rows of added or updated items that came with a gold label.
+        labelled: gold labels that are new, whether the item is or not.
         rejected_count: rows that were left out; `rejected` tells the first of them.
         unknown_labels: labels that the policy does not know, in the rejected rows.
     """
@@ -122,7 +122,7 @@ class ImportReport:
     @property
     def changed(self) -> bool:
         """Whether the import added anything."""
-        return self.added + self.updated > 0 or (self.answers is not None and self.answers.changed)
+        return self.added + self.labelled > 0 or (self.answers is not None and self.answers.changed)
 
 
 @dataclass(frozen=True, slots=True)

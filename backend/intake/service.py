@@ -76,7 +76,7 @@ class IntakeService:
             InvalidInputError: the file cannot be read, or none of its rows can be used.
         """
         table, mapping = _opened(source, file_name, mapping, Purpose.POSTS)
-        found = scan(table.read(), mapping)
+        found = _looked_through(table, mapping)
         place = self._places.find_or_make(
             project, found, none_label, add_categories=add_categories, person=person
         )
@@ -120,7 +120,7 @@ class IntakeService:
             InvalidInputError: the file cannot be read, or none of its rows can be used.
         """
         table, mapping = _opened(source, file_name, mapping, Purpose.ANSWERS)
-        found = scan(table.read(), mapping)
+        found = _looked_through(table, mapping)
         place = self._places.find(self._projects.get(project_id), found, None)
         answers = AnswerImport(self._repository, _voice(place, model, person))
         items = ItemRepository(self._session)
@@ -160,7 +160,7 @@ class IntakeService:
         """
         name = check_name(name)
         table, mapping = _opened(source, file_name, mapping, Purpose.SET)
-        found = scan(table.read(), mapping)
+        found = _looked_through(table, mapping)
         if positive is not None:
             check_positive(positive, found.labels)
         # The labels of a yes/no set are not the project's; they say nothing of its policy.
@@ -277,6 +277,13 @@ def _opened(
     return table, mapping
 
 
+def _looked_through(table: Table, mapping: ColumnMapping) -> Scan:
+    found = scan(table.read(), mapping)
+    if found.rows == 0:
+        raise InvalidInputError(f"{table.name} has no rows.", "Below its header it needs at least one.")
+    return found
+
+
 def _voice(place: Place, model: str | None, person: str) -> Voice:
     return Voice(place.project.id, place.version.id, place.vocabulary, model or _TEACHER, person)
 
@@ -314,7 +321,7 @@ def _report(
         labelled=counts["labelled"],
         splits={split: posts.splits[split] for split in Split if posts.splits[split]},
         rejected_count=counts["rejected"],
-        rejected=posts.rejected(lambda names: _first_lines(table, mapping, names)),
+        rejected=posts.rejected(lambda wanted: _first_lines(table, mapping, wanted)),
         none_label=place.none.label,
         none_guessed=place.none.guessed,
         new_categories=place.new_categories,
@@ -323,13 +330,13 @@ def _report(
     )
 
 
-def _first_lines(table: Table, mapping: ColumnMapping, names: set[str]) -> dict[str, int]:
-    """The lines at which usable posts with these ids stand first in the file."""
+def _first_lines(table: Table, mapping: ColumnMapping, wanted: Mapping[str, str]) -> dict[str, int]:
+    """The lines at which posts with these ids, and the texts that go with them, stand first."""
     found: dict[str, int] = {}
     for row in parse(table, mapping, read_post):
-        if isinstance(row, Post) and row.external_id in names:
+        if isinstance(row, Post) and row.external_id and wanted.get(row.external_id) == row.text_hash:
             found.setdefault(row.external_id, row.line)
-            if len(found) == len(names):
+            if len(found) == len(wanted):
                 break
     return found
 
@@ -349,8 +356,7 @@ def _refuse_useless(
             "(--add-categories), say which one means no violation (--none-label), or, for a set "
             "that only says yes and no, which one means yes (--positive)."
         )
-    message = f"None of the {rows:,} rows could be used: {why}." if rows else "The file has no rows."
-    raise InvalidInputError(message, hint)
+    raise InvalidInputError(f"None of the {rows:,} rows could be used: {why}.", hint)
 
 
 def _counts(report: ImportReport) -> dict[str, int]:

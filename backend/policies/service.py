@@ -134,7 +134,7 @@ class PolicyService:
 
     def to_yaml(self, version: PolicyVersion) -> str:
         """The version as a YAML file."""
-        return yaml.to_yaml(self.training_policy(version), title=f"Policy, version {version.number}")
+        return yaml.to_yaml(self.training_policy(version))
 
     def categories_from_yaml(self, text: str) -> list[Category]:
         """The categories of a YAML file; InvalidInputError names the line and what is wrong."""

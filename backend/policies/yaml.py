@@ -15,15 +15,15 @@ _HINT = "A policy file holds a list `categories`, each with code, name, definiti
 _LONGEST = 1_000_000
 
 
-def to_yaml(policy: Policy, *, title: str) -> str:
-    """The policy's categories as YAML under a line that says whose they are."""
+def to_yaml(policy: Policy) -> str:
+    """The policy's categories as YAML under a line that says which version they are."""
     document = {
         "categories": [
             category.model_dump(mode="json", exclude_defaults=True) for category in policy.categories
         ]
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
-    return f"# {' '.join(title.split())}\n{text}"
+    return f"# Policy, version {policy.version}\n{text}"
 
 
 def categories_from_yaml(text: str) -> list[Category]:
