@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import torch
 from torch import Tensor
@@ -49,6 +50,10 @@ class AnswerTree:
         return torch.cat([edges, nothing], dim=-1)[..., self.paths].sum(dim=-1)
 
 
+_MOST_ANSWERS = 5000
+"""More would take longer to score than they are worth; 99 categories in pairs fit."""
+
+
 def label_sets(codes: Sequence[str], max_labels: int) -> list[tuple[str, ...]]:
     """Every set of at most `max_labels` categories in the policy's order, none first."""
     return [labels for size in range(max_labels + 1) for labels in combinations(codes, size)]
@@ -58,8 +63,15 @@ def answer_tree(renderer: Renderer, form: Form, max_labels: int) -> AnswerTree:
     """Build the tree for a renderer's policy.
 
     Raises:
-        ScoringError: the tokenizer writes two different answers alike.
+        ScoringError: there are too many answers, or the tokenizer writes two of them alike.
     """
+    categories = len(renderer.policy.codes)
+    count = sum(comb(categories, size) for size in range(max_labels + 1))
+    if count > _MOST_ANSWERS:
+        raise ScoringError(
+            f"{categories} categories with at most {max_labels} in an answer make {count} answers, "
+            f"more than {_MOST_ANSWERS}; let fewer categories stand in one answer"
+        )
     answers = label_sets(renderer.policy.codes, max_labels)
     nodes: dict[tuple[int, ...], int] = {(): 0}
     edges: dict[tuple[int, int], int] = {}

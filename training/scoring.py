@@ -76,7 +76,7 @@ def score(
         named = _naming(tree, renderer)
         prefix = student.prefill(examples[0].prefix)
         done = 0
-        for chosen, tokens in rows_by_length(tails, len(tree.tokens), student.row_tokens):
+        for chosen, tokens in rows_by_length(tails, len(tree.tokens), student.scored_tokens):
             answers = _answers_of(student, tree, prefix, [tails[index] for index in chosen])
             result[chosen] = _probabilities(answers, named)
             done += len(chosen)

@@ -25,6 +25,9 @@ from training.layout import PackedRow
 _ROW_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one packed row. More would spend more on masked attention than it saves on prefixes."""
 
+_SCORED_TOKENS = {"cpu": 384, "cuda": 4096}
+"""The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
+
 _HEAD_ROWS = 512
 """Positions for which the head is computed at once where no gradient is needed."""
 
@@ -61,6 +64,7 @@ class Student:
         self.device = device
         self._causal = model.get_base_model() if isinstance(model, PeftModel) else model
         self.row_tokens = _ROW_TOKENS[device.type]
+        self.scored_tokens = _SCORED_TOKENS[device.type]
         model.eval()
 
     @property

@@ -1,4 +1,4 @@
-"""What a job does: train, score, choose thresholds."""
+"""What a job does: train and score, or score alone."""
 
 from __future__ import annotations
 
@@ -12,34 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import safetensors.torch
 import torch
-from sklearn.metrics import average_precision_score, f1_score
 
 from training import base_model, hardware
 from training.adapter import BaseModelCard, Card, config_hash, require_prompt
-from training.answers import answer_tree
 from training.checkpoints import Checkpoints
-from training.data import DataError, Encoded, Row, encode, known_labels, read_rows, require_some
-from training.files import write_bytes, write_json, write_parquet
+from training.data import Encoded, encode, read_rows, require_some
+from training.files import write_bytes, write_json
 from training.folder import fetch_folder
 from training.job import Job
 from training.loop import Loop, Trained
+from training.predictions import VALIDATION, Scorer, Sets, read_sets
 from training.progress import Reporter
 from training.prompt import Form, Renderer
 from training.result import Record
-from training.scoring import score
 from training.stop import Stop, StopRequestedError
 from training.student import Student, load_student, new_student
-from training.thresholds import best_f1_thresholds
 
 _log = logging.getLogger(__name__)
-
-VALIDATION = "validation"
-_HEAD_SHARE = 0.25
-"""Work of the head for one scored token, as a share of the work of the layers below."""
 
 
 @dataclass(slots=True)
@@ -93,7 +84,7 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
 def _train(at: _Work) -> None:
     job, config = at.job, at.job.config
     with at.record.phase("loading"):
-        sets = _read_sets(at)
+        sets = read_sets(at.folder, at.job)
         train = _encode(at, "train")
         require_some(train, "train.parquet")
         validation = _encode(at, VALIDATION) if VALIDATION in sets else Encoded()
@@ -101,7 +92,8 @@ def _train(at: _Work) -> None:
         at.reporter.write("loading", message="weights")
         student = new_student(at.base, config, at.device, at.base_name)
         at.stop.check()
-        _plan_scoring(at, sets, form, student, passes=1 + job.score_base)
+        scorer = _scorer(at, sets, form, config.max_length)
+        scorer.plan(passes=1 + job.score_base)
         checkpoints = Checkpoints(at.folder / "checkpoints", _identity(at))
         loop = Loop(
             student,
@@ -134,20 +126,15 @@ def _train(at: _Work) -> None:
     )
     _write_adapter(at.folder / "adapter", student, card)
     with at.record.phase("scoring"):
-        metrics = {"model": _score_sets(at, student, sets, form, at.folder / "predictions")}
-        if job.score_base:
-            with student.base():
-                metrics["base"] = _score_sets(at, student, sets, form, at.folder / "predictions" / "base")
+        metrics = _score_models(at, scorer, student, base_too=job.score_base)
     write_json(at.folder / "metrics.json", metrics)
     card.model_copy(update={"thresholds": metrics["model"]["thresholds"]}).write(at.folder / "adapter")
-    # Nothing goes on from here: the adapter holds what was learned.
-    shutil.rmtree(at.folder / "checkpoints", ignore_errors=True)
 
 
 def _score(at: _Work) -> None:
     job = at.job
     with at.record.phase("loading"), tempfile.TemporaryDirectory(prefix="overrule-adapter-") as scratch:
-        sets = _read_sets(at)
+        sets = read_sets(at.folder, at.job)
         adapter, form = None, _reasoned_only(job)
         max_length = job.config.max_length
         if job.adapter is not None:
@@ -160,13 +147,10 @@ def _score(at: _Work) -> None:
         student = load_student(at.base, adapter, at.device, max_length)
         at.stop.check()
         both = job.score_base and adapter is not None
-        _plan_scoring(at, sets, form, student, passes=1 + both)
+        scorer = _scorer(at, sets, form, max_length)
+        scorer.plan(passes=1 + both)
     with at.record.phase("scoring"):
-        metrics = {"model": _score_sets(at, student, sets, form, at.folder / "predictions", max_length)}
-        if both:
-            with student.base():
-                there = at.folder / "predictions" / "base"
-                metrics["base"] = _score_sets(at, student, sets, form, there, max_length)
+        metrics = _score_models(at, scorer, student, base_too=both)
     write_json(at.folder / "metrics.json", metrics)
 
 
@@ -190,28 +174,6 @@ def _identity(at: _Work) -> str:
     """What must be the same for a checkpoint to be gone on from."""
     parts = [at.record.hashes["job"], at.record.hashes["data"], at.renderer.hash, config_hash(at.base)]
     return json.dumps(parts, sort_keys=True)
-
-
-def _read_sets(at: _Work) -> dict[str, list[Row]]:
-    """The posts to score by name: validation where it exists, then the job's sets.
-
-    Raises:
-        DataError: a set is missing or unreadable, or a post has no text.
-    """
-    sets: dict[str, list[Row]] = {}
-    validation = at.folder / f"{VALIDATION}.parquet"
-    if validation.is_file():
-        sets[VALIDATION] = read_rows(validation, labelled=True)
-    for name in at.job.sets:
-        if name != VALIDATION:
-            sets[name] = read_rows(at.folder / "sets" / f"{name}.parquet", labelled=False)
-        elif VALIDATION not in sets:
-            raise DataError("the job asks to score validation.parquet, and there is none")
-    for name, rows in sets.items():
-        for row in rows:
-            if row.text is None:
-                raise DataError(f"row {row.id!r} of {name} has no text to score")
-    return sets
 
 
 def _encode(at: _Work, name: str) -> Encoded:
@@ -254,96 +216,15 @@ def _write_adapter(folder: Path, student: Student, card: Card) -> None:
         raise
 
 
-def _plan_scoring(at: _Work, sets: dict[str, list[Row]], form: Form, student: Student, passes: int) -> None:
-    """Tell the reporter how much scoring lies ahead; the reasoned form's writing is not foreseen."""
-    nodes = len(answer_tree(at.renderer, form, at.job.max_labels).tokens)
-    texts = [row.text or "" for rows in sets.values() for row in rows]
-    tokens = sum(
-        len(example) - len(example.prefix) + nodes
-        for example in (at.renderer.example(text, form, None, at.job.config.max_length) for text in texts)
-    )
-    at.reporter.plan(passes * tokens * (1 + _HEAD_SHARE))
+def _scorer(at: _Work, sets: Sets, form: Form, max_length: int) -> Scorer:
+    return Scorer(sets, at.renderer, form, at.job.max_labels, max_length, at.reporter, at.stop)
 
 
-def _score_sets(
-    at: _Work,
-    student: Student,
-    sets: dict[str, list[Row]],
-    form: Form,
-    into: Path,
-    max_length: int | None = None,
-) -> dict[str, Any]:
-    """Score all sets, keep the predictions, and choose thresholds on validation."""
-    summary: dict[str, Any] = {"thresholds": {}}
-    at.reporter.begin()
-    total = sum(len(rows) for rows in sets.values())
-    before = 0
-    for name, rows in sets.items():
-        path = into / f"{name}.parquet"
-        if not path.is_file():
-            table = _score_rows(at, student, rows, form, max_length, before, total)
-            write_parquet(path, table)
-        before += len(rows)
-        if name == VALIDATION:
-            summary |= _on_validation(at, rows, pd.read_parquet(path))
-    return summary
-
-
-def _score_rows(
-    at: _Work, student: Student, rows: list[Row], form: Form, max_length: int | None, before: int, total: int
-) -> pd.DataFrame:
-    def on_progress(done: int, count: int, tokens: int) -> None:
-        at.stop.check()
-        at.reporter.work(tokens * (1 + _HEAD_SHARE))
-        at.reporter.write(
-            "scoring",
-            always=done == count,
-            step=before + done,
-            steps=total,
-            memory_mb=hardware.memory_mb(at.device),
-        )
-
-    return score(
-        student,
-        at.renderer,
-        [row.id for row in rows],
-        [row.text or "" for row in rows],
-        form=form,
-        max_labels=at.job.max_labels,
-        max_length=max_length or at.job.config.max_length,
-        on_progress=on_progress,
-    )
-
-
-def _on_validation(at: _Work, rows: list[Row], table: pd.DataFrame) -> dict[str, Any]:
-    """Thresholds by code, and how good the scores are at them."""
-    codes = at.job.policy.codes
-    known = list(known_labels(rows, at.job.policy))
-    if not known:
-        return {}
-    labels = np.array([[code in has for code in codes] for _, has in known])
-    scores = table[[f"p_{code}" for code in codes]].to_numpy()[[index for index, _ in known]]
-    thresholds = best_f1_thresholds(labels, scores)
-    seen = [bool(labels[:, column].any()) for column in range(len(codes))]
-    named = scores >= thresholds
-    categories = {
-        code: {
-            "support": int(labels[:, column].sum()),
-            "f1": float(f1_score(labels[:, column], named[:, column], zero_division=0.0)),
-            "auprc": float(average_precision_score(labels[:, column], scores[:, column]))
-            if seen[column]
-            else None,
-        }
-        for column, code in enumerate(codes)
-    }
-    found = [values for values in categories.values() if values["support"]]
-    return {
-        "thresholds": dict(zip(codes, thresholds.tolist(), strict=True)),
-        VALIDATION: {
-            "posts": len(known),
-            "macro_f1": float(np.mean([values["f1"] for values in found])) if found else None,
-            "macro_auprc": float(np.mean([values["auprc"] for values in found])) if found else None,
-            "valid_mass": float(table["valid_mass"].mean()),
-            "categories": categories,
-        },
-    }
+def _score_models(at: _Work, scorer: Scorer, student: Student, *, base_too: bool) -> dict[str, Any]:
+    """Score the model, and where asked for the base model under it."""
+    folder = at.folder / "predictions"
+    metrics = {"model": scorer.score(student, folder)}
+    if base_too:
+        with student.base():
+            metrics["base"] = scorer.score(student, folder / "base")
+    return metrics

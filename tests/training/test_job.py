@@ -30,7 +30,7 @@ from training.run import run
 from training.stop import Stop
 
 ROOT = Path(__file__).parents[2]
-LONG = Config(epochs=60, batch_size=2, validations=10, max_length=256, rank=4, alpha=8)
+LONG = Config(epochs=25, batch_size=2, validations=10, max_length=256, rank=4, alpha=8)
 
 
 def do(folder: Path | str) -> int:
@@ -43,7 +43,9 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "training", str(folder)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "training", str(folder)], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
 
 
 @pytest.fixture(scope="module")

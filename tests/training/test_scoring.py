@@ -53,7 +53,7 @@ def brute_force(
 
 @pytest.mark.parametrize(("max_labels", "budget"), [(1, 1), (2, 300), (3, 1024)])
 def test_scores_equal_brute_force(student: Student, renderer: Renderer, max_labels: int, budget: int) -> None:
-    student.row_tokens = budget
+    student.scored_tokens = budget
     table = score(student, renderer, range(len(TEXTS)), TEXTS, max_labels=max_labels, max_length=MAX_LENGTH)
     examples = prompts(renderer, TEXTS, "direct", answer_tree(renderer, "direct", max_labels), MAX_LENGTH)
     assert list(table["id"]) == list(range(len(TEXTS)))
@@ -69,7 +69,7 @@ def test_reasoned_scores_equal_brute_force_after_the_written_reason(
     student: Student, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.reasons._REASON_TOKENS", 12)
-    student.row_tokens = 1024
+    student.scored_tokens = 1024
     texts = TEXTS[:5]
     table = score(student, renderer, range(5), texts, form="reasoned", max_labels=2, max_length=MAX_LENGTH)
     examples = prompts(renderer, texts, "reasoned", answer_tree(renderer, "reasoned", 2), MAX_LENGTH)
@@ -123,7 +123,7 @@ def test_the_base_model_scores_otherwise(student: Student, renderer: Renderer) -
 
 def test_progress_counts_every_post_and_nothing_scores_nothing(student: Student, renderer: Renderer) -> None:
     seen: list[int] = []
-    student.row_tokens = 200
+    student.scored_tokens = 200
     score(
         student,
         renderer,
@@ -141,6 +141,12 @@ def test_progress_counts_every_post_and_nothing_scores_nothing(student: Student,
 def test_a_policy_without_room_for_a_post_is_refused(student: Student, renderer: Renderer) -> None:
     with pytest.raises(ScoringError, match="leave no room"):
         score(student, renderer, ["a"], ["hello " * 90], max_labels=1, max_length=60)
+
+
+def test_too_many_answers_are_refused(tiny: Path) -> None:
+    policy = Policy(categories=tuple(Category(code=f"c{index}", name=f"c{index}") for index in range(40)))
+    with pytest.raises(ScoringError, match="102091 answers"):
+        answer_tree(Renderer(tiny, policy), "direct", 4)
 
 
 def test_answers_that_a_tokenizer_cannot_tell_apart_are_refused(tiny: Path) -> None:

@@ -1,0 +1,157 @@
+"""A job's predictions: every set scored, thresholds chosen on validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, f1_score
+
+from training import hardware
+from training.answers import answer_tree
+from training.data import DataError, Row, known_labels, read_rows
+from training.files import write_parquet
+from training.job import Job
+from training.policy import Policy
+from training.progress import Reporter
+from training.prompt import Form, Renderer
+from training.scoring import score
+from training.stop import Stop
+from training.student import Student
+from training.thresholds import best_f1_thresholds
+
+VALIDATION = "validation"
+_HEAD_SHARE = 0.25
+"""Work of the head for one scored token, as a share of the work of the layers below."""
+
+Sets = dict[str, list[Row]]
+
+
+def read_sets(folder: Path, job: Job) -> Sets:
+    """The posts to score by name: validation where it exists, then the job's sets.
+
+    Raises:
+        DataError: a set is missing or unreadable, or a post has no text.
+    """
+    sets: Sets = {}
+    validation = folder / f"{VALIDATION}.parquet"
+    if validation.is_file():
+        sets[VALIDATION] = read_rows(validation, labelled=True)
+    for name in job.sets:
+        if name != VALIDATION:
+            sets[name] = read_rows(folder / "sets" / f"{name}.parquet", labelled=False)
+        elif VALIDATION not in sets:
+            raise DataError("the job asks to score validation.parquet, and there is none")
+    for name, rows in sets.items():
+        for row in rows:
+            if row.text is None:
+                raise DataError(f"row {row.id!r} of {name} has no text to score")
+    return sets
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """Scores a job's sets, with the same settings for every model.
+
+    Attributes:
+        form: the form in which the models answer.
+        max_labels: answers name at most so many categories.
+        max_length: tokens in all; longer posts lose their middle.
+    """
+
+    sets: Sets
+    renderer: Renderer
+    form: Form
+    max_labels: int
+    max_length: int
+    reporter: Reporter
+    stop: Stop
+
+    def plan(self, passes: int) -> None:
+        """Tell the reporter how much lies ahead; writing reasons is not foreseen.
+
+        Raises:
+            ScoringError: the policy has too many answers to score.
+        """
+        nodes = len(answer_tree(self.renderer, self.form, self.max_labels).tokens)
+        tokens = sum(
+            nodes + len(example) - len(example.prefix)
+            for rows in self.sets.values()
+            for example in (
+                self.renderer.example(row.text or "", self.form, None, self.max_length) for row in rows
+            )
+        )
+        self.reporter.plan(passes * tokens * (1 + _HEAD_SHARE))
+
+    def score(self, student: Student, into: Path) -> dict[str, Any]:
+        """Score all sets and keep the predictions; what an earlier process finished is not done again.
+
+        Returns:
+            `thresholds` by code, empty where nothing can choose them, and `validation`, how good
+            the scores are there.
+        """
+        summary: dict[str, Any] = {"thresholds": {}}
+        self.reporter.begin()
+        before = 0
+        for name, rows in self.sets.items():
+            path = into / f"{name}.parquet"
+            if not path.is_file():
+                write_parquet(path, self._rows(student, rows, before))
+            before += len(rows)
+            if name == VALIDATION:
+                summary |= on_validation(self.renderer.policy, rows, pd.read_parquet(path))
+        return summary
+
+    def _rows(self, student: Student, rows: list[Row], before: int) -> pd.DataFrame:
+        total = sum(len(rows) for rows in self.sets.values())
+
+        def on_progress(done: int, count: int, tokens: int) -> None:
+            self.stop.check()
+            self.reporter.work(tokens * (1 + _HEAD_SHARE))
+            memory = hardware.memory_mb(student.device)
+            always = done == count
+            self.reporter.write("scoring", always=always, step=before + done, steps=total, memory_mb=memory)
+
+        return score(
+            student,
+            self.renderer,
+            [row.id for row in rows],
+            [row.text or "" for row in rows],
+            form=self.form,
+            max_labels=self.max_labels,
+            max_length=self.max_length,
+            on_progress=on_progress,
+        )
+
+
+def on_validation(policy: Policy, rows: list[Row], table: pd.DataFrame) -> dict[str, Any]:
+    """Thresholds by code, and how good the scores are at them; nothing where no labels are known."""
+    known = list(known_labels(rows, policy))
+    if not known:
+        return {}
+    labels = np.array([[code in has for code in policy.codes] for _, has in known])
+    scores = table[[f"p_{code}" for code in policy.codes]].to_numpy()[[index for index, _ in known]]
+    thresholds = best_f1_thresholds(labels, scores)
+    named = scores >= thresholds
+    categories: dict[str, dict[str, Any]] = {}
+    for column, code in enumerate(policy.codes):
+        has, says = labels[:, column], named[:, column]
+        categories[code] = {
+            "support": int(has.sum()),
+            "f1": float(f1_score(has, says, zero_division=0.0)),
+            "auprc": float(average_precision_score(has, scores[:, column])) if has.any() else None,
+        }
+    found = [values for values in categories.values() if values["support"]]
+    return {
+        "thresholds": dict(zip(policy.codes, thresholds.tolist(), strict=True)),
+        VALIDATION: {
+            "posts": len(known),
+            "macro_f1": float(np.mean([values["f1"] for values in found])) if found else None,
+            "macro_auprc": float(np.mean([values["auprc"] for values in found])) if found else None,
+            "valid_mass": float(table["valid_mass"].mean()),
+            "categories": categories,
+        },
+    }
