@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from ui.components import errors, session
 from ui.components.labels import Looks
 
 _DRAFT, _QUEUE, _SAVED, _NOTICE = "review draft", "review queue", "review saved", "review notice"
+_SWITCHED, _MOVED, _MOVES = "review queue switched", "review queue moved", "review queue moves"
 
 
 class Mode(StrEnum):
@@ -64,8 +66,42 @@ def queue() -> Queue:
 
 
 def queue_key() -> str:
-    """The key of the widget that chooses the queue."""
-    return _QUEUE
+    """The key of the widget that chooses the queue.
+
+    The desk can move to another queue without the widget; it then gets another key, since
+    Streamlit would hold the widget's own value against what the desk says.
+    """
+    return f"review queue chooser {st.session_state.get(_MOVES, 0)}"
+
+
+def switch() -> None:
+    """Another queue was chosen."""
+    _turn_to(Queue(st.session_state[queue_key()]))
+
+
+def _turn_to(wanted: Queue) -> None:
+    leave()
+    st.session_state[_QUEUE] = wanted
+    st.session_state[_SWITCHED] = time.time_ns()
+
+
+def show(wanted: Queue) -> None:
+    """Move to a queue from inside the desk, which the chooser stands outside of."""
+    if wanted is not queue():
+        _turn_to(wanted)
+        st.session_state[_MOVES] = st.session_state.get(_MOVES, 0) + 1
+        st.session_state[_MOVED] = True
+
+
+def take_moved() -> bool:
+    """Whether the whole page is to be drawn again, for the chooser to show the queue; once."""
+    return bool(st.session_state.pop(_MOVED, False))
+
+
+def take_switched() -> int | None:
+    """When another queue was chosen, once."""
+    switched: int | None = st.session_state.pop(_SWITCHED, None)
+    return switched
 
 
 def saved_at() -> datetime | None:
@@ -165,7 +201,7 @@ def undo() -> None:
         if undone is None:
             st.session_state[_NOTICE] = "There is nothing of yours to take back."
             return
-        st.session_state[_QUEUE] = undone.queue
+        show(undone.queue)
         st.session_state[_NOTICE] = "Taken back."
 
 

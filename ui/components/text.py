@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import streamlit as st
 from markupsafe import Markup, escape
@@ -63,9 +64,9 @@ def post(text: str, marks: Iterable[Span] = (), *, blur: bool = False) -> Markup
     return Markup('<div class="{}" dir="auto">{}</div>').format(look, literal(text, marks))
 
 
-def show(html: Markup) -> None:
+def show(html: Markup, *, width: Literal["stretch", "content"] = "stretch") -> None:
     """Draw HTML that this module, or `Markup.format`, has put together."""
-    st.html(str(html))
+    st.html(str(html), width=width)
 
 
 def _escaped(text: str) -> Markup:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 from markupsafe import Markup
 
@@ -9,7 +11,7 @@ from backend.db.engine import get_database
 from backend.db.models.content import Queue, Split
 from backend.db.models.review import Verdict
 from backend.overview.service import OverviewService
-from backend.overview.views import Action
+from backend.overview.views import Action, Page
 from backend.projects.service import ProjectService
 from backend.review.marks import spans
 from backend.review.views import Earlier, QueueProgress, ReviewAnswer, ReviewItem
@@ -46,11 +48,11 @@ def draw() -> None:
             "Queue",
             list(_QUEUES),
             key=desk.queue_key(),
-            default=None if desk.queue_key() in st.session_state else Queue.TEACHER,
+            default=desk.queue(),
             required=True,
             format_func=_QUEUES.__getitem__,
             label_visibility="collapsed",
-            on_change=desk.leave,
+            on_change=desk.switch,
         )
         st.space("stretch")
         st.toggle("Cover posts", value=chosen.blur, key=f"blur-{chosen.id}", on_change=_set_blur)
@@ -68,7 +70,17 @@ def _set_blur() -> None:
 @st.fragment
 @errors.shown()
 def _desk() -> None:
+    if desk.take_moved():
+        st.rerun()
     errors.show_kept()
+    _judge()
+    if (switched := desk.take_switched()) is not None:
+        # The chooser keeps the keyboard after a click, and with it the Enter that saves.
+        with st.container(key="ov-focus"):
+            st.html(_BLUR.format(switched), unsafe_allow_javascript=True)
+
+
+def _judge() -> None:
     with get_database().write() as database:
         review = desk.service(database)
         item = review.next(session.project_id(), desk.queue())
@@ -80,18 +92,19 @@ def _desk() -> None:
         return
     current = desk.draft(item)
     left, right = st.columns(2, gap="small")
+    look = "-covered" if desk.covered(item) else ""
     with left, st.container(key="ov-card-post", border=True, gap="small", height="stretch"):
         _post(item)
     with right:
         if current is None:
-            with st.container(key="ov-card-teacher", border=True, gap="small", height="stretch"):
+            with st.container(key=f"ov-card-teacher{look}", border=True, gap="small", height="stretch"):
                 _teacher(item, looks)
             parts = None
         else:
-            with st.container(key="ov-card-edit", border=True, gap="small", height="stretch"):
+            with st.container(key=f"ov-card-edit{look}", border=True, gap="small", height="stretch"):
                 parts = _editor(item, current, looks)
     if current is None or parts is None:
-        _verdicts(item)
+        _verdicts(item, looks)
     else:
         _saving(item, current, parts)
     _policy(item, current, looks)
@@ -104,7 +117,7 @@ def _status(item: ReviewItem | None, progress: QueueProgress) -> None:
         saved, notice = desk.saved_at(), desk.take_notice()
         said = notice or (f"saved {numbers.clock(saved)}" if saved else "")
         if said:
-            text.show(Markup('<span class="ov-faint" role="status">{}</span>').format(said))
+            text.show(Markup('<span class="ov-faint" role="status">{}</span>').format(said), width="content")
         st.button("Undo", icon=":material/undo:", shortcut="U", on_click=desk.undo, key="undo")
         if item is not None:
             word, icon = ("Uncover", "visibility") if desk.covered(item) else ("Cover", "visibility_off")
@@ -169,9 +182,9 @@ def _folded(prose: str) -> Markup:
 
 
 def _recheck(answer: ReviewAnswer, looks: labels.Looks) -> Markup:
-    return Markup('<details><summary>{}</summary><div class="ov-argument" dir="auto">{}</div></details>').format(
-        looks.chips(answer.labels), text.literal(answer.analysis)
-    )
+    return Markup(
+        '<details><summary>{}</summary><div class="ov-argument" dir="auto">{}</div></details>'
+    ).format(looks.chips(answer.labels), text.literal(answer.analysis))
 
 
 def _earlier(earlier: Earlier, looks: labels.Looks) -> Markup:
@@ -182,7 +195,9 @@ def _earlier(earlier: Earlier, looks: labels.Looks) -> Markup:
     )
 
 
-def _verdicts(item: ReviewItem) -> None:
+def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
+    gone = item.answer is not None and not set(item.answer.labels) <= set(looks.current)
+    why = "The policy no longer has a category that the teacher named." if gone else None
     with st.container(key="ov-verdicts"):
         right, wrong, reason, tell, discard = st.columns(5, gap="small")
     right.button(
@@ -191,6 +206,8 @@ def _verdicts(item: ReviewItem) -> None:
         type="primary",
         width="stretch",
         key="right",
+        disabled=gone,
+        help=why,
         on_click=desk.decide,
         args=(item, Verdict.RIGHT),
     )
@@ -203,7 +220,14 @@ def _verdicts(item: ReviewItem) -> None:
         args=(item, Mode.LABELS),
     )
     reason.button(
-        "Bad reason", shortcut="E", width="stretch", key="bad", on_click=desk.begin, args=(item, Mode.REASON)
+        "Bad reason",
+        shortcut="E",
+        width="stretch",
+        key="bad",
+        disabled=gone,
+        help=why,
+        on_click=desk.begin,
+        args=(item, Mode.REASON),
     )
     _dropping(item, tell, discard)
 
@@ -258,12 +282,12 @@ def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
     said = [
         Markup(' <span class="ov-faint">{}</span> {}').format(who, looks.chips(codes))
         for who, codes in (
-            ("teacher", item.answer.labels if item.answer else None),
+            ("not", item.answer.labels if item.answer else None),
             ("gold", item.gold_labels),
         )
         if codes is not None
     ]
-    text.show(Markup('<div class="ov-label">The labels are {}</div>').format(Markup(" ").join(said)))
+    text.show(Markup('<div class="ov-label">Right labels {}</div>').format(Markup(" ").join(said)))
     with st.container(key="ov-picks", horizontal=True, gap="xsmall"):
         for number, code in enumerate(looks.current, start=1):
             on = code in (current.labels or ())
@@ -305,11 +329,20 @@ def _reason(
     return written
 
 
+_BLUR = "<script>/* {} */ document.activeElement?.blur()</script>"
+_FOCUS = """<script>/* {item} */
+(function focus(tries) {{
+  const field = document.querySelector('.st-key-{key} textarea');
+  if (field) {{ field.focus(); field.setSelectionRange(field.value.length, field.value.length); }}
+  else if (tries) setTimeout(() => focus(tries - 1), 50);
+}})(40)</script>"""
+
+
 def _focus(key: str, item: ReviewItem) -> None:
     """Put the cursor into the reason, since writing it is what this key was pressed for."""
-    script = f"<script>/* {item.id} */ document.querySelector('.st-key-{key} textarea')?.focus()</script>"
     with st.container(key="ov-focus"):
-        st.html(script, unsafe_allow_javascript=True)
+        # The field's code is loaded when it is first drawn, so the script waits for the field.
+        st.html(_FOCUS.format(item=item.id, key=key), unsafe_allow_javascript=True)
 
 
 def _saving(item: ReviewItem, current: Draft, parts: dict[str, object]) -> None:
@@ -379,14 +412,16 @@ def _nothing_left(progress: QueueProgress) -> None:
         step = OverviewService(database).next_step(session.project_id())
     done = f"{numbers.things(progress.done, 'post')} judged. " if progress.done else ""
     title = "The queue is done" if progress.done else "Nothing waits here"
-    goes = step.action is Action.GO and step.page != "review"
+    here = step.page is Page.REVIEW
+    other = Queue.SCRATCH if desk.queue() is Queue.TEACHER else Queue.TEACHER
     if empty(
         title,
         f"{done}Next: {text.label(step.text)}",
         icon=":material/task_alt:",
-        action=step.label if goes else "Go to Overview",
+        action=step.label if step.action is Action.GO else "Go to Overview",
+        on_click=partial(desk.show, other) if here else None,
     ):
-        go(step.page if goes else "overview")
+        go(step.page if step.action is Action.GO and not here else "overview")
 
 
 draw()
