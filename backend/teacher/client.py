@@ -148,7 +148,9 @@ class TeacherClient:
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 simpler = _simpler(dialect, error)
                 if simpler is None:
-                    raise AskFailedError(Failure.REJECTED, self._said(error)) from error
+                    raise AskFailedError(
+                        Failure.REJECTED, f"HTTP {error.status_code}: {self._said(error)}"
+                    ) from error
                 dialect = simpler
             else:
                 # Remembered only now: a request may also be refused for what is in the post.
@@ -204,9 +206,10 @@ class TeacherClient:
         return AskFailedError(kind, f"HTTP {status}: {said}")
 
     def _said(self, error: openai.APIStatusError) -> str:
-        body = error.body
-        said = body.get("message") if isinstance(body, dict) else None
-        return self._hide(" ".join(str(said or error.message).split()))
+        """The server's own words: under "message" as OpenAI puts them, "detail" as FastAPI does."""
+        body = error.body if isinstance(error.body, dict) else {}
+        said = body.get("message") or body.get("detail") or error.response.text or error.message
+        return self._hide(" ".join(str(said).split()))
 
     def _hide(self, text: str) -> str:
         """Some servers repeat the key that they refuse."""

@@ -103,7 +103,9 @@ def test_a_timeout_is_tried_again(server: TeacherServer, settings: Settings) -> 
         (send(502, "<html>bad gateway</html>", kind="text/html"), Failure.SERVER, "502"),
         (drops, Failure.CONNECTION, ""),
         (fails(413, "too large"), Failure.REJECTED, "too large"),
-        (fails(400, "context length"), Failure.REJECTED, "context length"),
+        (fails(400, "context length"), Failure.REJECTED, "HTTP 400: context length"),
+        (send(400, '{"detail": "pinned to another"}'), Failure.REJECTED, "HTTP 400: pinned to another"),
+        (send(400, '{"detail": [{"msg": "wrong"}]}'), Failure.REJECTED, "wrong"),
     ],
 )
 def test_what_does_not_pass_is_counted_by_kind(
