@@ -432,22 +432,23 @@ def test_any_file_twice_is_that_file_once(
     assert again.rejected == report.rejected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data with real posts is not here")
-def test_real_posts_all_come_in(database: Database) -> None:
+def test_real_posts_all_come_in(sqlite_database: Database) -> None:
     mapping = ColumnMapping(id="id", text="text", labels=("label",), reason="implied_statement")
-    report = load(database, DATA / "implicit_hate.csv", "implicit-hate", mapping=mapping)
+    report = load(sqlite_database, DATA / "implicit_hate.csv", "implicit-hate", mapping=mapping)
     assert (report.rows, report.added, report.rejected_count, report.none_label) == (
         21_476,
         21_476,
         0,
         "not_hate",
     )
-    with database.write() as session:
+    with sqlite_database.write() as session:
         answers = IntakeService(session).import_answers(
             report.project_id, DATA / "implicit_hate_teacher.jsonl", person="ada"
         )
     assert (answers.rows, answers.added, answers.rejected_count) == (2_904, 2_904, 0)
-    with database.read() as session:
+    with sqlite_database.read() as session:
         kinds = dict(session.execute(select(Item.agreement, func.count()).group_by(Item.agreement)).all())
         reasons = session.scalar(select(func.count()).where(Judgement.reason.is_not(None)))
     assert (kinds[Agreement.FALSE_ALARM], kinds[Agreement.MISSED], kinds[Agreement.AGREES]) == (847, 90, 1967)
