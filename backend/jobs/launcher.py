@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import psutil
 
@@ -85,6 +85,8 @@ class LocalLauncher:
     It has no pipe to anybody: a dead parent, a closed page or a full buffer cannot hold it up.
     """
 
+    program: ClassVar[tuple[str, ...]] = (sys.executable,)
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # Children stay corpses until somebody asks how they ended.
@@ -103,7 +105,7 @@ class LocalLauncher:
             environment["CUDA_VISIBLE_DEVICES"] = device
         with (folder / OUTPUT).open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "training", str(folder)],
+                [*self.program, "-m", "training", str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

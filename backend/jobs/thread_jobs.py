@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from backend.curation.export import export_decisions, export_version
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.models.jobs import JobKind, JobState
@@ -20,7 +19,6 @@ from backend.jobs.ledger import Ledger, Outcome, failure
 from backend.jobs.payloads import ExportPayload
 from backend.jobs.processes import this_process
 from backend.settings import Settings
-from backend.teacher.run import teach
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +68,9 @@ class ThreadJobs:
         return self._teach if job.kind is JobKind.TEACH else self._export
 
     def _teach(self, job: Job, pulse: _Pulse) -> dict[str, Any]:
+        # The teacher's client takes long to import, and a worker should be there at once.
+        from backend.teacher.run import teach
+
         done = teach(
             self._database,
             job.id,
@@ -80,6 +81,8 @@ class ThreadJobs:
         return dataclasses.asdict(done)
 
     def _export(self, job: Job, pulse: _Pulse) -> dict[str, Any]:
+        from backend.curation.export import export_decisions, export_version
+
         payload = ExportPayload.model_validate(job.payload)
         folder = Path(job.folder or "")
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,8 @@
-"""A stand-in for the trainer that starts at once, and a worker process that launches it.
+"""A stand-in for the trainer that starts at once.
 
 It keeps the job folder's contract as the trainer does: events, checkpoints, SIGTERM, results. So
 workers and trainers can be killed in a few seconds; the real trainer has tests of its own.
 
-    python -m tests.backend.jobs.stand_in worker        carry jobs out as `overrule worker` does
     python -m tests.backend.jobs.stand_in -m training JOB
 """
 
@@ -12,40 +11,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pandas as pd
-
-from backend.db.engine import get_database
-from backend.jobs import launcher as launching
-from backend.jobs.worker import Worker, worker_lock
-from backend.settings import get_settings
-from training.job import Job
 from training.progress import Reporter
 
 STEPS = int(os.environ.get("STAND_IN_STEPS", "3"))
 SECONDS = 0.1
 HASH = "p" * 64
-
-
-class StandInLauncher(launching.LocalLauncher):
-    """The local launcher with another program in the trainer's place."""
-
-    def start(self, folder: Path, device: str | None) -> launching.Launched:
-        module = [sys.executable, "-m", "tests.backend.jobs.stand_in"]
-        real = subprocess.Popen
-
-        def popen(command: list[str], **options: object) -> subprocess.Popen[bytes]:
-            return real([*module, *command[1:]], **options)  # type: ignore[call-overload]
-
-        launching.subprocess.Popen = popen  # type: ignore[misc,assignment]
-        try:
-            return super().start(folder, device)
-        finally:
-            launching.subprocess.Popen = real  # type: ignore[misc]
 
 
 def train(folder: Path) -> int:
@@ -82,6 +56,10 @@ def result(folder: Path, status: str, **about: object) -> int:
 
 def predict(folder: Path) -> None:
     """Give every post and category one half, so that nobody is right by luck."""
+    import pandas as pd
+
+    from training.job import Job
+
     job = Job.read(folder)
     files = {path.stem: path for path in (folder / "sets").glob("*.parquet")}
     if (folder / "validation.parquet").is_file():
@@ -95,14 +73,5 @@ def predict(folder: Path) -> None:
             table.assign(valid_mass=1.0).to_parquet(folder / place / f"{name}.parquet")
 
 
-def work() -> None:
-    settings, database = get_settings(), get_database()
-    with worker_lock(database, settings):
-        Worker(database, settings, StandInLauncher(settings)).work()
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "worker":
-        work()
-    else:
-        sys.exit(train(Path(sys.argv[-1])))
+    sys.exit(train(Path(sys.argv[-1])))

@@ -8,7 +8,7 @@ from backend.errors import OverruleError
 from backend.jobs.launcher import LocalLauncher, get_launcher
 from backend.jobs.processes import is_alive, start_time, this_process
 from backend.settings import Settings, get_settings
-from tests.backend.jobs.stand_in import StandInLauncher
+from tests.backend.jobs.stand_in_worker import StandInLauncher
 
 
 def ended(launcher: LocalLauncher, process: object) -> bool:

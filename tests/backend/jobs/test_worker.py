@@ -48,7 +48,7 @@ def started(
 def start_worker(started: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
     log = get_settings().home / f"worker-{len(started)}.log"
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "tests.backend.jobs.stand_in", "worker"]
+        command = [sys.executable, "-m", "tests.backend.jobs.stand_in_worker"]
         started.append(subprocess.Popen(command, stdout=output, stderr=output))
     return started[-1]
 

@@ -1,0 +1,32 @@
+import pytest
+
+from backend.errors import InvalidInputError
+from backend.runs.choices import CUSTOM, configure, preset_name
+from training.job import PRESETS
+
+
+def test_changes_are_read_as_they_are_meant() -> None:
+    config = configure(
+        "standard", {"epochs": "7", "learning_rate": "2e-4", "targets": "q_proj, v_proj"}, seed=3
+    )
+    assert (config.epochs, config.learning_rate, config.targets) == (7, 2e-4, ("q_proj", "v_proj"))
+    assert (config.seed, config.rank) == (3, PRESETS["standard"].rank)
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "said"),
+    [
+        ("fast", {}, "no preset 'fast'"),
+        ("quick", {"epoch": "3"}, "no setting 'epoch'"),
+        ("quick", {"epochs": "many"}, "epochs cannot be 'many'"),
+        ("quick", {"epochs": 0}, "epochs cannot be 0"),
+    ],
+)
+def test_what_cannot_be_is_named(preset: str, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        configure(preset, changes)
+
+
+def test_a_preset_keeps_its_name_whatever_the_seed() -> None:
+    assert preset_name("quick", configure("quick", seed=9)) == "quick"
+    assert preset_name("quick", configure("quick", {"rank": 4})) == CUSTOM

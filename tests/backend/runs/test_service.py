@@ -1,0 +1,196 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy.orm import Session
+
+from backend import events
+from backend.db.engine import Database
+from backend.db.models import Evaluation, Job, Project, Run
+from backend.db.models.content import Item
+from backend.db.models.curation import Handling
+from backend.db.models.evaluation import ModelKind
+from backend.db.models.jobs import JobState
+from backend.errors import ConflictError, InvalidInputError, NotFoundError
+from backend.jobs.service import JobService
+from backend.runs.choices import configure
+from backend.runs.service import RunService
+from backend.settings import Settings
+from tests.backend.build import add_judgement, add_project
+from tests.backend.jobs import stand_in
+from tests.backend.runs.build import COUNTS, add_decided_project, add_version, refresh
+from tests.tiny_model import make_tiny_model
+from training.job import Job as TrainerJob
+
+
+def start(session: Session, project: Project) -> Run:
+    version = add_version(session, project)
+    return RunService(session).start(project.id, version_id=version.id, preset="quick", person="ada")
+
+
+def finish(session: Session, run: Run) -> Path:
+    """Do what the worker and the trainer do."""
+    folder = Path(JobService(session).get(run.job_id).folder or "")
+    service = RunService(session)
+    service.prepare(run, folder)
+    stand_in.predict(folder)
+    (folder / "metrics.json").write_text('{"model": {}}')
+    stand_in.result(folder, "done", training={"step": 6}, hardware={})
+    service.collect(run, folder)
+    session.get_one(Job, run.job_id).state = JobState.SUCCEEDED
+    session.flush()
+    return folder
+
+
+def kinds(session: Session) -> list[ModelKind]:
+    return [evaluation.model_kind for evaluation in session.query(Evaluation).order_by(Evaluation.id)]
+
+
+def test_a_run_is_written_for_the_trainer(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        run = start(session, project)
+        folder = Path(JobService(session).get(run.job_id).folder or "")
+        service = RunService(session)
+        service.prepare(run, folder)
+        job = TrainerJob.read(folder)
+        assert (job.kind, job.base_model, job.score_base) == ("train", "default", True)
+        assert job.policy.codes == ("hate", "scam")
+        train = pd.read_parquet(folder / "train.parquet")
+        assert list(train.columns) == ["id", "text", "labels", "analysis", "harmful"]
+        assert len(train) == sum(1 for _ in train["id"]) == next(iter(COUNTS.values()))
+        assert train["id"].map(type).eq(str).all()
+        [name] = job.sets
+        assert len(pd.read_parquet(folder / "sets" / f"{name}.parquet")) == 6
+        written = (folder / "job.json").stat().st_mtime_ns
+        service.prepare(run, folder)
+        assert (folder / "job.json").stat().st_mtime_ns == written
+        (folder / "job.json").write_text('{"kind": "tr')
+        service.prepare(run, folder)
+        assert TrainerJob.read(folder) == job
+
+
+def test_what_comes_back_becomes_evaluations_the_base_models_once(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        first = start(session, project)
+        finish(session, first)
+        assert kinds(session) == [ModelKind.RUN, ModelKind.BASE, ModelKind.TEACHER]
+        assert first.prompt_hash == stand_in.HASH
+        assert first.result is not None
+        assert first.result["metrics"] == {"model": {}}
+        second = start(session, project)
+        folder = finish(session, second)
+        assert TrainerJob.read(folder).score_base is False
+        assert kinds(session) == [ModelKind.RUN, ModelKind.BASE, ModelKind.TEACHER, ModelKind.RUN]
+        newest, oldest = RunService(session).list(project.id)
+        assert (newest.name, oldest.name, newest.handling) == ("run 2", "run 1", Handling.REVIEW)
+        assert newest.headline is not None
+        assert newest.headline.run_id == second.id
+        said = [event.text for event in events.latest(session, project.id)]
+        assert "Run 2 finished" in said[0]
+
+
+def test_champions_are_made_by_people_and_taken_back(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        run = start(session, project)
+        service = RunService(session)
+        with pytest.raises(ConflictError, match="has not finished"):
+            service.promote(project.id, run.id, person="ada")
+        finish(session, run)
+        service.promote(project.id, run.id, person="ada")
+        assert [summary.champion for summary in service.list(project.id)] == [True]
+        service.promote(project.id, None, person="ada")
+        assert project.champion_run_id is None
+        assert "The base model became champion" in events.latest(session, project.id)[0].text
+        other, _ = add_project(session, name="Other")
+        with pytest.raises(NotFoundError):
+            service.promote(other.id, run.id, person="ada")
+
+
+def test_a_retraining_learns_new_decisions_as_the_champion_did(database: Database) -> None:
+    with database.write() as session:
+        project, policy = add_decided_project(session)
+        service = RunService(session)
+        assert service.new_decisions(project.id) == sum(COUNTS.values())
+        first = service.retrain(project.id, person="ada")
+        assert (first.preset, first.base_model) == ("standard", "default")
+        finish(session, first)
+        assert service.new_decisions(project.id) == 0
+        service.promote(project.id, first.id, person="ada")
+        first.config = configure("quick", {"rank": 4}).model_dump(mode="json")
+        item = session.query(Item).first()
+        assert item is not None
+        add_judgement(session, policy, item, ("hate", "scam"))
+        refresh(session, project)
+        assert service.new_decisions(project.id) == 1
+        second = service.retrain(project.id, person="ada")
+        assert second.config == first.config
+        assert second.dataset_version_id != first.dataset_version_id
+        assert service.new_decisions(project.id) == 0
+
+
+def test_runs_have_names(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        run = start(session, project)
+        service = RunService(session)
+        for name in (1, "1", "run 1", "Run 1", "#1"):
+            assert service.get(project.id, name).id == run.id
+        for name in ("2", "run", "", "run 1x"):
+            with pytest.raises(NotFoundError):
+                service.get(project.id, name)
+
+
+def test_what_cannot_be_started_says_why(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        version = add_version(session, project)
+        service = RunService(session)
+        with pytest.raises(InvalidInputError, match="no folder"):
+            service.start(project.id, version_id=version.id, base_model="./elsewhere", person="ada")
+        with pytest.raises(NotFoundError, match="dataset version"):
+            service.start(project.id, version_id=99, person="ada")
+        other, _ = add_project(session, name="Other")
+        with pytest.raises(InvalidInputError, match="another project"):
+            service.start(other.id, version_id=version.id, person="ada")
+        version.counts = {"rows": {"train": 0}}
+        session.flush()
+        with pytest.raises(InvalidInputError, match="no training rows"):
+            service.start(project.id, version_id=version.id, person="ada")
+        assert JobService(session).list() == []
+
+
+def test_an_estimate_counts_what_will_be_learned(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    tiny = str(make_tiny_model(tmp_path / "tiny"))
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        version = add_version(session, project)
+        service = RunService(session, Settings(home=tmp_path))
+        direct = service.estimate(version.id, configure("quick"), tiny)
+        both = service.estimate(version.id, configure("thorough"), tiny)
+        assert direct.examples == 12
+        assert both.examples == 24
+        assert direct.tokens is not None
+        assert both.tokens is not None
+        assert direct.tokens < both.tokens
+        assert 0 < direct.seconds_low < direct.seconds_high
+        assert direct.measured is False
+        unknown = service.estimate(version.id, configure("quick"), "some/model")
+        assert (unknown.examples, unknown.tokens) == (12, None)
+
+
+def test_an_estimate_takes_the_pace_of_the_last_run(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        run = start(session, project)
+        finish(session, run)
+        # Six steps of eight examples took a second.
+        found = RunService(session).estimate(run.dataset_version_id, configure("quick"))
+        assert found.measured is True
+        likely = 12 * configure("quick").epochs / 48
+        assert found.seconds_low <= likely <= found.seconds_high
