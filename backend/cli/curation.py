@@ -224,16 +224,21 @@ def _list_rows(page: TaughtPage) -> None:
     for row in page.rows:
         table.add_row(
             str(row.item_id),
-            escape(row.external_id),
+            _literal(row.external_id),
             row.split.value,
             ", ".join(row.labels) or "none",
             row.origin,
             "yes" if row.reasoned else "no",
-            escape(row.excerpt),
+            _literal(row.excerpt),
         )
     out.print(table)
     if page.next_after is not None:
         _say(f"More: --after {page.next_after}")
+
+
+def _literal(text: str) -> str:
+    """Untrusted text for a terminal: no markup, and no control character that could steer it."""
+    return escape("".join(character if character.isprintable() else "�" for character in text))
 
 
 def _report(written: int, format: Format, file: Path, *, as_json: bool) -> None:

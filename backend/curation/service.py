@@ -115,6 +115,9 @@ class CurationService:
         Raises:
             InvalidInputError: there would be no training row or a single one.
         """
+        # A setting that says nothing with this handling makes no version another one.
+        include_unverified = include_unverified and handling is not Handling.KEEP
+        include_unanswered = include_unanswered and handling is Handling.REVIEW
         self._datasets.lock_project(project_id)
         policy_version_id, policy = self._policy(project_id)
         newest = self._datasets.newest_like(
