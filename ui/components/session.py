@@ -6,10 +6,10 @@ import re
 import uuid
 
 import streamlit as st
-from backend.projects.service import ProjectService
 
 from backend.db.engine import get_database
 from backend.db.models import Project
+from backend.projects.service import ProjectService
 from backend.settings import get_settings
 from ui.components import text
 

@@ -122,7 +122,12 @@ def _status(item: ReviewItem | None, progress: QueueProgress) -> None:
         if item is not None:
             word, icon = ("Uncover", "visibility") if desk.covered(item) else ("Cover", "visibility_off")
             st.button(
-                word, icon=f":material/{icon}:", shortcut="B", on_click=desk.cover, args=(item,), key="cover"
+                word,
+                icon=f":material/{icon}:",
+                shortcut="B",
+                on_click=desk.cover,
+                args=(item,),
+                key=_key("cover", item),
             )
 
 
@@ -195,6 +200,15 @@ def _earlier(earlier: Earlier, looks: labels.Looks) -> Markup:
     )
 
 
+def _key(name: str, item: ReviewItem) -> str:
+    """A button's key on this very post.
+
+    A key that is pressed twice in a hurry then means the post that was seen, never the one
+    that comes after it.
+    """
+    return f"{name}-{item.id}"
+
+
 def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
     gone = item.answer is not None and not set(item.answer.labels) <= set(looks.current)
     why = "The policy no longer has a category that the teacher named." if gone else None
@@ -205,7 +219,7 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         shortcut="A",
         type="primary",
         width="stretch",
-        key="right",
+        key=_key("right", item),
         disabled=gone,
         help=why,
         on_click=desk.decide,
@@ -215,7 +229,7 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         "Wrong labels",
         shortcut="W",
         width="stretch",
-        key="wrong",
+        key=_key("wrong", item),
         on_click=desk.begin,
         args=(item, Mode.LABELS),
     )
@@ -223,7 +237,7 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         "Bad reason",
         shortcut="E",
         width="stretch",
-        key="bad",
+        key=_key("bad", item),
         disabled=gone,
         help=why,
         on_click=desk.begin,
@@ -239,7 +253,7 @@ def _dropping(
         "Can't tell",
         shortcut="T",
         width="stretch",
-        key="tell",
+        key=_key("tell", item),
         on_click=desk.decide,
         args=(item, Verdict.CANNOT_TELL),
     )
@@ -247,7 +261,7 @@ def _dropping(
         "Discard",
         shortcut="D",
         width="stretch",
-        key="discard",
+        key=_key("discard", item),
         on_click=desk.decide,
         args=(item, Verdict.DISCARD),
     )
@@ -294,7 +308,7 @@ def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
             position = looks.position(code)
             st.button(
                 text.label(looks.name(code)),
-                key=f"ov-pick-c{position}-{code}",
+                key=_key(f"ov-pick-c{position}-{code}", item),
                 shortcut=str(number) if number <= _SHORTCUTS else None,
                 type="primary" if on else "secondary",
                 on_click=desk.toggle,
@@ -302,7 +316,7 @@ def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
             )
         st.button(
             "No violation",
-            key="ov-pick-none",
+            key=_key("ov-pick-none", item),
             shortcut="0",
             type="primary" if current.labels == () else "secondary",
             on_click=desk.choose_none,
@@ -358,7 +372,7 @@ def _saving(item: ReviewItem, current: Draft, parts: dict[str, object]) -> None:
         shortcut="Enter",
         type="primary",
         width="stretch",
-        key="save",
+        key=_key("save", item),
         disabled=parts.get("reason") is None,
         on_click=desk.decide,
         args=(item, verdict),
@@ -367,13 +381,13 @@ def _saving(item: ReviewItem, current: Draft, parts: dict[str, object]) -> None:
     if item.answer is None:
         _dropping(item, tell, discard)
         return
-    second.button("Back", shortcut="Esc", width="stretch", key="back", on_click=desk.leave)
+    second.button("Back", shortcut="Esc", width="stretch", key=_key("back", item), on_click=desk.leave)
     word = "Compose anew" if current.teachers_words else "Teacher's words"
     first.button(
         word,
         shortcut="P",
         width="stretch",
-        key="words",
+        key=_key("words", item),
         on_click=desk.swap_words,
         args=(item,),
         disabled=parts.get("reason") is None,

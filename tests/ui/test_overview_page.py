@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from backend.db.engine import Database
+from backend.db.models import Job, Project
+from backend.db.models.jobs import JobKind
+from backend.errors import OverruleError
+from backend.overview.service import OverviewService
+from backend.teacher.service import TeacherService
+from tests.ui.scene import open_page, press, read_as_markdown, seed, shown
+
+
+def test_without_a_project_the_first_step_is_to_import(sqlite_database: Database) -> None:
+    app = open_page("overview")
+    assert not app.exception and not app.error
+    assert "No project yet" in shown(app)
+    assert [button.label for button in app.button] == ["Import posts"]
+
+
+def test_steps_next_step_and_agreement_are_said(sqlite_database: Database) -> None:
+    seed(sqlite_database)
+    app = open_page("overview")
+    assert not app.exception and not app.error
+    said = shown(app)
+    assert "6 answers disagree with people's labels." in said
+    assert "They agree on **24 of 30 posts** (80%)" in said
+    assert "2 false alarms, 2 missed, 2 with other labels" in said
+    assert "next</b>" in said
+
+
+def test_there_is_one_primary_button(sqlite_database: Database) -> None:
+    seed(sqlite_database)
+    app = open_page("overview")
+    assert [button.label for button in app.button if button.proto.type == "primary"] == ["Review them"]
+
+
+def test_the_next_step_leads_to_its_page(sqlite_database: Database) -> None:
+    seed(sqlite_database)
+    app = press(open_page("overview"), "Review them")
+    assert not app.exception
+    assert "Teacher said" in shown(app)
+
+
+def test_retraining_makes_a_job(sqlite_database: Database) -> None:
+    project = seed(sqlite_database)
+    app = press(open_page("overview"), "Retrain")
+    assert not app.exception and not app.error
+    with sqlite_database.read() as session:
+        job = session.scalars(select(Job).where(Job.project_id == project.id)).one()
+    assert job.kind is JobKind.TRAIN
+
+
+def test_an_error_of_a_service_is_a_sentence(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(sqlite_database)
+
+    def fail(self: TeacherService, project_id: int) -> None:
+        raise OverruleError("The teacher's answers are *gone*.", "Import them again.")
+
+    monkeypatch.setattr(TeacherService, "agreement", fail)
+    app = open_page("overview")
+    assert not app.exception
+    assert app.error[0].value == "The teacher\\'s answers are \\*gone\\*\\.  \nImport them again\\."
+
+
+def test_what_nobody_foresaw_is_said_calmly_and_logged(
+    sqlite_database: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(sqlite_database)
+
+    def fail(self: OverviewService, project_id: int) -> None:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(OverviewService, "standing", fail)
+    app = open_page("overview")
+    assert not app.exception
+    assert "reason that Overrule did not foresee" in app.error[0].value
+    assert "a secret detail" not in shown(app)
+    log = (home / "logs" / "app.log").read_text("utf-8")
+    assert "Traceback" in log and "a secret detail" in log
+
+
+def test_a_project_cannot_smuggle_markdown_into_the_heading(sqlite_database: Database) -> None:
+    seed(sqlite_database)
+    with sqlite_database.write() as session:
+        session.scalars(select(Project)).one().name = "![x](https://stranger.example/a.png)"
+    app = open_page("overview")
+    assert "![x]" not in read_as_markdown(app)
