@@ -23,6 +23,7 @@ from backend.base_models import checked_name
 from backend.db.migrate import ROOT
 from backend.errors import ConflictError, OverruleError
 from backend.settings import Settings
+from backend.text import as_sentence
 
 _log = logging.getLogger(__name__)
 
@@ -107,8 +108,7 @@ def pull_base_model(name: str, settings: Settings) -> Path:
         answer = json.loads(done.stdout.strip().splitlines()[-1])
         if "folder" in answer:
             return Path(answer["folder"])
-        reason = str(answer["error"])
-        raise OverruleError(reason[0].upper() + reason[1:] + ("" if reason.endswith(".") else "."))
+        raise OverruleError(as_sentence(str(answer["error"])))
     lines = done.stderr.strip().splitlines()
     raise OverruleError(f"The base model cannot be fetched: {lines[-1] if lines else 'no reason was given'}.")
 

@@ -14,3 +14,12 @@ def normalise(text: str) -> str:
 def text_hash(text: str) -> str:
     """sha256 (hex) of the normalised text."""
     return hashlib.sha256(normalise(text).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def as_sentence(reason: str) -> str:
+    """A reason with a capital and a full stop; a name that it begins with stays as it is written."""
+    reason = reason.strip()
+    first = reason.split(" ", 1)[0]
+    if first.isalpha() and first.islower():
+        reason = reason[0].upper() + reason[1:]
+    return reason if reason.endswith((".", "!", "?", "…")) else f"{reason}."

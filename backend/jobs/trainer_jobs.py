@@ -25,6 +25,7 @@ from backend.jobs.score import Scoring
 from backend.runs.folder import read_result
 from backend.runs.service import RunService
 from backend.settings import Settings
+from backend.text import as_sentence
 from training import progress
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ _LOOK = 0.5
 _PATIENCE = 300.0
 # A file's time and a process' start are told by different clocks.
 _CLOCKS = 1.0
+_NO_REASON = "the trainer gave no reason"
 
 
 class _End(StrEnum):
@@ -226,10 +228,6 @@ def _end_of(folder: Path, since: float | None) -> tuple[_End, Outcome | None]:
         return _End.DIED, None
     if status is _End.STOPPED:
         return status, Outcome(JobState.STOPPED, None, result.get("hint"))
-    return status, Outcome(JobState.FAILED, _sentence(result.get("reason")), result.get("hint"))
-
-
-def _sentence(reason: str | None) -> str:
-    """The trainer's reasons have no capital and no full stop."""
-    text = (reason or "the trainer gave no reason").strip()
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    return status, Outcome(
+        JobState.FAILED, as_sentence(result.get("reason") or _NO_REASON), result.get("hint")
+    )

@@ -1,0 +1,109 @@
+"""The real trainer on a tiny model, through the command line, with nobody else there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.db.engine import Database
+from backend.db.models import Evaluation
+from backend.db.models.jobs import JobState
+from backend.jobs.service import JobService
+from backend.runs.service import RunService
+from tests.backend.runs.build import add_decided_project, add_version
+from tests.tiny_model import make_tiny_model
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project_id(sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OVERRULE_BASE_MODEL", str(make_tiny_model(tmp_path / "tiny")))
+    with sqlite_database.write() as session:
+        project, _ = add_decided_project(session)
+        add_version(session, project)
+        return project.id
+
+
+def overrule(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "backend", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+
+
+def test_train_here_then_score_again_what_was_trained(sqlite_database: Database, project_id: int) -> None:
+    done = overrule("train", "--set", "epochs=1", "--set", "rank=2", "--seed", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert (document["run"], document["state"], document["seed"]) == (1, "succeeded", 5)
+    assert 0 <= document["headline"]["macro_auprc"] <= 1
+    with sqlite_database.read() as session:
+        run = RunService(session).get(project_id, 1)
+        assert run.result is not None
+        assert run.result["hashes"]["prompt"] == run.prompt_hash
+        assert (RunService(session).adapter(run) / "adapter_model.safetensors").is_file()
+        before = {one.model_kind: one.metrics for one in session.query(Evaluation)}
+    scored = overrule("evaluate", "--run", "1", "--base", "--json")
+    assert scored.returncode == 0, scored.stderr
+    with sqlite_database.read() as session:
+        assert session.query(Evaluation).count() == len(before) + 2
+        again = session.query(Evaluation).filter(Evaluation.run_id == run.id).order_by(Evaluation.id.desc())
+        newest = again.first()
+        assert newest is not None
+        # Scored anew from the adapter's files, the student says what it said when it was trained.
+        assert newest.metrics["macro"]["auprc"] == before[newest.model_kind]["macro"]["auprc"]
+
+
+def test_an_unknown_base_model_fails_with_the_trainers_reason(
+    sqlite_database: Database, project_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = overrule("train", "--base-model", "nobody/no-such-model")
+    assert done.returncode == 1
+    assert "nobody/no-such-model" in done.stderr
+    with sqlite_database.read() as session:
+        [job] = JobService(session).list()
+        assert job.state is JobState.FAILED
+        assert "cannot be reached" in (job.error or "") or "switched off" in (job.error or "")
+
+
+def test_ctrl_c_saves_and_resume_ends_as_if_nothing_had_happened(
+    sqlite_database: Database, project_id: int
+) -> None:
+    command = [sys.executable, "-m", "backend", "train", "--set", "epochs=100", "--set", "validations=50"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    folder = None
+    while folder is None or not any(folder.glob("checkpoints/step-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        with sqlite_database.read() as session:
+            jobs = JobService(session).list()
+            folder = Path(jobs[0].folder or "") if jobs else None
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "overrule jobs resume 1" in said or "Resume" in said
+    with sqlite_database.read() as session:
+        assert JobService(session).get(1).state is JobState.STOPPED
+    # A resumed job is for the worker; here one is at work for as long as the job is followed.
+    assert overrule("jobs", "resume", "1").returncode == 0
+    worker = subprocess.Popen([sys.executable, "-m", "backend", "worker"], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 240
+        state = JobState.QUEUED
+        while state is not JobState.SUCCEEDED and time.monotonic() < deadline:
+            time.sleep(0.3)
+            with sqlite_database.read() as session:
+                state = JobService(session).get(1).state
+    finally:
+        worker.terminate()
+        assert worker.wait(60) == 0
+    assert state is JobState.SUCCEEDED
+    result = json.loads((folder / "result.json").read_text())
+    assert result["training"]["resumed_from"] > 0
