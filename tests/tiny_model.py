@@ -11,7 +11,8 @@ from pathlib import Path
 
 _TEMPLATE = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] "
-    "+ '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "+ '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 _WORDS = """
@@ -74,5 +75,7 @@ def make_tiny_model(folder: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
+        # With the usual weights of one, so small a model could never be sure of a token.
+        torch.nn.init.constant_(model.model.norm.weight, 3.0)
     model.save_pretrained(folder)
     return folder

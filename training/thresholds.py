@@ -39,16 +39,18 @@ def _best(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
     if not labels.any():
         return DEFAULT
     precision, recall, thresholds = precision_recall_curve(labels, scores)
-    # The curve's last point stands for naming nothing and has no threshold.
-    precision, recall = precision[:-1], recall[:-1]
+    # The curve's last point stands for naming nothing and has no threshold; a threshold of zero
+    # would name the category everywhere.
+    above = thresholds > 0
+    if not above.any():
+        return DEFAULT
+    precision, recall, thresholds = precision[:-1][above], recall[:-1][above], thresholds[above]
     both = precision + recall
     f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
     # Of several as good, the highest: it names a category less often.
     best = len(f1) - 1 - int(np.argmax(f1[::-1]))
     upper = float(thresholds[best])
     lower = max((float(score) for score in scores if score < upper), default=0.0)
-    if upper <= 0:
-        return DEFAULT
     if lower < DEFAULT <= upper:
         return DEFAULT
     middle = (lower + upper) / 2

@@ -30,7 +30,7 @@ from training.run import run
 from training.stop import Stop
 
 ROOT = Path(__file__).parents[2]
-LONG = Config(epochs=25, batch_size=2, validations=10, max_length=256, rank=4, alpha=8)
+LONG = Config(epochs=12, batch_size=2, validations=10, max_length=256, rank=4, alpha=8)
 
 
 def do(folder: Path | str) -> int:

@@ -28,11 +28,13 @@ _spans = st.lists(_words.filter(lambda text: text and '"' not in text), max_size
 _quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@settings(deadline=None)
 @given(_codes)
 def test_labels_read_back(labels: tuple[str, ...]) -> None:
     assert parse_answer(POLICY, "direct", answer_text(POLICY, "direct", Answer(labels))).labels == labels
 
 
+@settings(deadline=None)
 @given(_codes, _words.filter(bool), _spans)
 def test_reasoned_answers_read_back(labels: tuple[str, ...], analysis: str, harmful: tuple[str, ...]) -> None:
     answer = Answer(labels, analysis, harmful)

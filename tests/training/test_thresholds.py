@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -28,6 +28,7 @@ def test_bad_input_is_refused() -> None:
         column([1], [float("nan")])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=30))
 def test_no_other_threshold_is_better(pairs: list[tuple[bool, float]]) -> None:
     labels = np.array([label for label, _ in pairs])
