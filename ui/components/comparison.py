@@ -26,21 +26,16 @@ _CHAMPION = Markup(' <span class="ov-tag">champion</span>')
 _SENTENCE = Markup('<div class="ov-follows {}">{}</div>')
 
 
-def model_name(name: str) -> str:
-    """A model's name at the beginning of a line."""
-    return name[:1].upper() + name[1:]
-
-
 def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
     """Each model's headline figures with their intervals; the champion is marked."""
-    heads = ["Model", "F1, any violation", "AUPRC, any violation", "Right", "Posts", "Evaluated"]
+    heads = ["Model", "F1, any violation", "AUPRC, any violation", "All right", "Posts", "Evaluated"]
     if not yes_no:
         heads[1:1] = ["Macro-F1", "Macro-AUPRC", "Micro-F1"]
     lines = []
     for row in rows:
         line: list[str | Markup] = [
-            text.literal(model_name(row.name)) + (_CHAMPION if row.champion else Markup("")),
-            _figure(row.any_f1, row.any_f1_interval),
+            text.literal(row.name) + (_CHAMPION if row.champion else Markup("")),
+            _figure(row.any_f1, row.any_f1_interval) if yes_no else numbers.score(row.any_f1),
             numbers.score(row.any_auprc),
             "–" if row.exact_match is None else f"{row.exact_match:.0%}",
             numbers.count(row.posts),
@@ -73,27 +68,44 @@ def sentence(found: Comparison) -> None:
 
 
 def headline(found: Comparison) -> None:
-    """The difference of the headline figures."""
+    """The difference of the headline figures, and who was right how often."""
+    left, right = st.columns((4, 3), gap="large", vertical_alignment="center")
+    with left:
+        text.show(_differences(found))
+    with right:
+        text.show(
+            figures.facts(
+                [
+                    (numbers.count(found.only_a_right), f"only {found.a_name} right"),
+                    (numbers.count(found.only_b_right), f"only {found.b_name} right"),
+                    (numbers.count(found.both_right), "both right"),
+                    (numbers.count(found.neither_right), "neither"),
+                ]
+            )
+        )
+        st.caption(f"of the {numbers.things(found.posts, 'post')} that both were judged on")
+
+
+def _differences(found: Comparison) -> Markup:
     shown: list[tuple[str, Difference]] = [
         ("F1, any violation", found.any_f1),
         ("AUPRC, any violation", found.any_auprc),
     ]
     if found.categories:
         shown = [("Macro-F1", found.macro_f1), ("Macro-AUPRC", found.macro_auprc), *shown]
-    text.show(
-        figures.table(
-            ["", model_name(found.a_name), model_name(found.b_name), "Difference, and 95% interval"],
-            [
-                (
-                    name,
-                    numbers.score(one.a),
-                    numbers.score(one.b),
-                    figures.difference(one.difference, one.low, one.high),
-                )
-                for name, one in shown
-            ],
-            numbers=(1, 2),
-        )
+    return figures.table(
+        ["", found.a_name, found.b_name, "Difference, and 95% interval"],
+        [
+            (
+                name,
+                numbers.score(one.a),
+                numbers.score(one.b),
+                figures.difference(one.difference, one.low, one.high),
+            )
+            for name, one in shown
+        ],
+        numbers=(1, 2),
+        narrow=True,
     )
 
 
@@ -136,6 +148,7 @@ def curves(reports: Sequence[Report], looks: Looks) -> None:
     models = _named(reports)
     lines, points = _curve_frames(reports, models, chosen)
     st.altair_chart(plots.precision_recall(lines, points, models), width="stretch")
+    st.caption("The dot is the threshold, chosen on validation posts.")
     without = [model.name for report, model in zip(reports, models, strict=True) if not report.curves]
     if without:
         st.caption(f"{' and '.join(without)} gives no probabilities: one point, no curve.")
@@ -214,9 +227,7 @@ def _category(metrics: Metrics, code: str) -> CategoryMetrics | None:
 
 def _named(reports: Sequence[Report]) -> list[plots.Named]:
     colours = (plots.FIRST, plots.SECOND)
-    return [
-        plots.Named(model_name(report.name), colour) for report, colour in zip(reports, colours, strict=False)
-    ]
+    return [plots.Named(report.name, colour) for report, colour in zip(reports, colours, strict=False)]
 
 
 def _with_support(category: CategoryMetrics) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from backend.db.engine import get_database
@@ -13,6 +15,7 @@ from backend.runs.service import RunService
 from ui.components import errors, session
 from ui.components.numbers import things
 
+_MODELS, _SETS = "evaluate-models", "evaluate-sets"
 _BASE, _TEACHER = "base", "teacher"
 _TEST = 0
 """Stands for the project's test posts, which are frozen at the moment they are needed."""
@@ -33,17 +36,17 @@ def _dialog() -> None:
             list(models),
             default=[_BASE],
             format_func=lambda each: models[each],
-            key="evaluate-models",
+            key=_MODELS,
         )
         wanted = st.multiselect(
-            "Sets", list(sets), default=[_TEST], format_func=lambda each: sets[each], key="evaluate-sets"
+            "Sets", list(sets), default=[_TEST], format_func=lambda each: sets[each], key=_SETS
         )
         st.caption(
             "The teacher is judged on the answers that it has given; nothing is asked. Other models "
             "are scored by the worker."
         )
-        if st.button("Evaluate", type="primary", disabled=not (chosen and wanted), key="evaluate-start"):
-            _start(chosen, wanted)
+        ready = bool(chosen and wanted)
+        if st.button("Evaluate", type="primary", disabled=not ready, on_click=_start, key="evaluate-start"):
             st.rerun()
 
 
@@ -64,7 +67,12 @@ def _choices() -> tuple[dict[str, str], dict[int, str]]:
     return models, sets
 
 
-def _start(models: list[str], wanted: list[int]) -> None:
+def _start() -> None:
+    with errors.kept():
+        _evaluate(st.session_state[_MODELS], st.session_state[_SETS])
+
+
+def _evaluate(models: Sequence[str], wanted: Sequence[int]) -> None:
     project_id, person = session.project_id(), session.person()
     with get_database().write() as found:
         service = EvaluationService(found)
@@ -72,7 +80,7 @@ def _start(models: list[str], wanted: list[int]) -> None:
         set_ids = [test if each == _TEST else each for each in wanted]
         if _TEACHER in models:
             judged = [service.evaluate_teacher(set_id, person) for set_id in set_ids]
-            if not any(judged) and models == [_TEACHER]:
+            if not any(judged) and list(models) == [_TEACHER]:
                 raise InvalidInputError(
                     "The teacher has answered none of these posts.",
                     "Ask it on the Teacher page; test posts are asked like all others.",

@@ -13,6 +13,7 @@ _RANGE = Markup(
     '<span class="ov-whisker" style="left:{:.1f}%;width:{:.1f}%"></span>'
     '<span class="ov-point" style="left:{:.1f}%"></span></span>'
 )
+_TOGETHER = Markup('<span class="ov-together">{}</span>')
 _FIGURE = Markup('<span class="ov-measure">{}</span>')
 _TABLE = Markup(
     '<div class="ov-scroll"><table class="ov-grid {}">'
@@ -26,7 +27,9 @@ _BAR = Markup(
 )
 _PAIRS, _PAIR = Markup('<dl class="ov-pairs">{}</dl>'), Markup("<dt>{}</dt><dd>{}</dd>")
 _FACT = Markup('<div><div class="ov-fact">{}</div><div class="ov-faint ov-small">{}</div></div>')
-_HEAT = Markup('<td class="ov-heat" style="--ov-share:{:.0f}%" title="{}">{}</td>')
+_HEAT = Markup('<td class="ov-heat {}" style="--ov-share:{:.0f}%" title="{}">{}</td>')
+_TURNED = Markup('<th class="ov-turned"><span>{}</span></th>')
+_BESIDE = Markup('<th scope="row">{}</th>')
 
 
 def interval(value: float | None, low: float | None = None, high: float | None = None) -> Markup:
@@ -36,7 +39,8 @@ def interval(value: float | None, low: float | None = None, high: float | None =
         return figure
     words = f"{score(low)} to {score(high)}"
     # A whisker of no length would not be seen.
-    return figure + _RANGE.format(words, words, 100 * low, max(1.0, 100 * (high - low)), 100 * value)
+    drawn = _RANGE.format(words, words, 100 * low, max(1.0, 100 * (high - low)), 100 * value)
+    return _TOGETHER.format(figure + drawn)
 
 
 def difference(value: float | None, low: float | None, high: float | None) -> Markup:
@@ -55,6 +59,7 @@ def table(
     *,
     numbers: Iterable[int] = (),
     marked: Iterable[int] = (),
+    narrow: bool = False,
 ) -> Markup:
     """A table of words and numbers.
 
@@ -63,6 +68,7 @@ def table(
         rows: their cells; plain strings are escaped.
         numbers: columns that are set to the right.
         marked: rows that stand out.
+        narrow: as wide as what stands in it, instead of as wide as the page.
     """
     right, strong = set(numbers), set(marked)
     looks = ["ov-number" if column in right else "" for column in range(len(heads))]
@@ -74,33 +80,29 @@ def table(
         )
         for position, row in enumerate(rows)
     )
-    return _TABLE.format("", head, body)
+    return _TABLE.format("ov-narrow" if narrow else "", head, body)
 
 
 def heat_map(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Markup:
     """A confusion table: what stands (rows) by what the model said (columns).
 
-    A cell is the darker, the larger its share of the row is.
+    A cell is the stronger, the larger its share of the row is; what is right has another colour
+    than what is wrong, and lies on the diagonal.
     """
-    head = _HEAD.format("", "People ↓ · model →") + Markup("").join(
-        _HEAD.format("ov-number", name) for name in names
-    )
+    head = _HEAD.format("", "People ↓ · model →") + Markup("").join(_TURNED.format(name) for name in names)
     body = Markup("").join(
-        _ROW.format(
-            "",
-            Markup('<th scope="row">{}</th>').format(name)
-            + Markup("").join(
-                _HEAT.format(
-                    100 * number / max(1, sum(row)),
-                    f"{count(number)} of {count(sum(row))}: people say {name}, the model says {said}",
-                    count(number) if number else "·",
-                )
-                for said, number in zip(names, row, strict=True)
-            ),
-        )
-        for name, row in zip(names, cells, strict=True)
+        _ROW.format("", _BESIDE.format(name) + Markup("").join(_heat(names, position, row)))
+        for position, (name, row) in enumerate(zip(names, cells, strict=True))
     )
     return _TABLE.format("ov-heat-map", head, body)
+
+
+def _heat(names: Sequence[str], position: int, row: Sequence[int]) -> Iterable[Markup]:
+    whole = sum(row)
+    for column, (said, number) in enumerate(zip(names, row, strict=True)):
+        words = f"{count(number)} of {count(whole)}: people say {names[position]}, the model says {said}"
+        look = "ov-heat-right" if column == position else "ov-heat-wrong"
+        yield _HEAT.format(look, 100 * number / max(1, whole), words, count(number) if number else "·")
 
 
 def bar(part: float) -> Markup:

@@ -53,10 +53,10 @@ def state_word(job: Job) -> Markup:
     )
 
 
-def badge(job: Job) -> None:
-    """The state as a badge."""
+def badge(job: Job) -> str:
+    """The state as a badge, in markdown."""
     colour, icon = _BADGES.get(job.state, ("blue", ":material/pending:"))
-    st.badge(words.STATES[job.state], color=colour, icon=icon)  # type: ignore[arg-type]
+    return f":{colour}-badge[{icon} {words.STATES[job.state]}]"
 
 
 def draw(now: Standing) -> None:

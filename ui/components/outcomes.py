@@ -8,12 +8,12 @@ import streamlit as st
 from markupsafe import Markup
 
 from backend.db.engine import get_database
+from backend.evaluation.naming import in_a_sentence
 from backend.evaluation.results import Comparison, PostKind, PostPage, PostRow, Report
 from backend.evaluation.service import EvaluationService
 from backend.review.service import ReviewService
 from backend.settings import get_settings
-from ui.components import errors, session, text, words
-from ui.components.comparison import model_name
+from ui.components import errors, session, text
 from ui.components.labels import Looks, none_chip
 from ui.components.pager import pager
 
@@ -62,7 +62,7 @@ def draw(reports: Sequence[Report], compared: Comparison | None, looks: Looks) -
 
 
 def _kinds(reports: Sequence[Report], compared: Comparison | None) -> dict[PostKind, str]:
-    name = text.label(model_name(reports[0].name))
+    name = text.label(reports[0].name)
     alone = {
         PostKind.WRONG: f"{name} is wrong",
         PostKind.FALSE_ALARM: "False alarms",
@@ -73,46 +73,41 @@ def _kinds(reports: Sequence[Report], compared: Comparison | None) -> dict[PostK
         del alone[PostKind.OTHER_LABELS]
     if compared is None:
         return alone
-    other = text.label(model_name(compared.b_name))
     beside = {
-        PostKind.ONLY_RIGHT_HERE: f"Only {_inside(name)} is right · {compared.only_a_right:,}",
-        PostKind.ONLY_RIGHT_THERE: f"Only {_inside(other)} is right · {compared.only_b_right:,}",
+        PostKind.ONLY_RIGHT_HERE: f"Only {_inside(reports[0])} is right · {compared.only_a_right:,}",
+        PostKind.ONLY_RIGHT_THERE: f"Only {_inside(reports[1])} is right · {compared.only_b_right:,}",
         PostKind.BOTH_WRONG: f"Both wrong · {compared.neither_right:,}",
     }
     return beside | alone
 
 
-def _inside(name: str) -> str:
-    return name[:1].lower() + name[1:]
+def _inside(report: Report) -> str:
+    return text.label(in_a_sentence(report.name, report.kind))
 
 
 def _list(posts: PostPage, reports: Sequence[Report], looks: Looks) -> None:
     chosen = session.project()
     blur = chosen is not None and chosen.blur
     for row in posts.rows:
-        with st.container(
-            key=f"ov-post-{reports[0].evaluation_id}-{row.row_id}",
-            horizontal=True,
-            vertical_alignment="center",
-        ):
-            text.show(_POST.format(text.post(row.text, blur=blur), _said(row, reports, looks)))
-            send_button(row.item_id, key=f"{row.row_id}")
+        with st.container(key=f"ov-post-{reports[0].evaluation_id}-{row.row_id}"):
+            post, step = st.columns((5, 1), vertical_alignment="center")
+            with post:
+                text.show(_POST.format(text.post(row.text, blur=blur), _said(row, reports, looks)))
+            with step.container(horizontal_alignment="right"):
+                send_button(row.item_id, key=f"{row.row_id}")
 
 
 def _said(row: PostRow, reports: Sequence[Report], looks: Looks) -> Markup:
     yes_no = reports[0].yes_no
     lines = [("People", _chips(row.labels, row.positive, yes_no, looks))]
-    lines.append((model_name(reports[0].name), _chips(row.predicted, row.flagged, yes_no, looks)))
+    lines.append((reports[0].name, _chips(row.predicted, row.flagged, yes_no, looks)))
     if len(reports) == 2:
         said = (
             Markup('<span class="ov-faint">–</span>')
             if row.other_predicted is None
             else _chips(row.other_predicted, bool(row.other_flagged), yes_no, looks)
         )
-        lines.append((model_name(reports[1].name), said))
-    lines.append(
-        ("", Markup('<span class="ov-faint ov-small">{}</span>').format(words.OUTCOMES[row.outcome]))
-    )
+        lines.append((reports[1].name, said))
     return Markup("").join(_SAID.format(name, said) for name, said in lines)
 
 

@@ -67,7 +67,9 @@ def by_category(frame: pd.DataFrame, models: Sequence[Named], *, measure: str) -
         measure: what the bars show, as the axis' title.
     """
     order = [model.name for model in models]
-    y = alt.Y("category:N", title=None, sort=None, axis=alt.Axis(labelLimit=200))
+    y = alt.Y(
+        "category:N", title=None, sort=None, axis=alt.Axis(labelLimit=200), scale=alt.Scale(paddingInner=0.3)
+    )
     offset = alt.YOffset("model:N", sort=order)
     base = alt.Chart(frame).encode(
         y=y,
@@ -95,7 +97,8 @@ def by_category(frame: pd.DataFrame, models: Sequence[Named], *, measure: str) -
     whiskers = base.mark_rule(color="#6b7278", strokeWidth=1.5).encode(
         x=alt.X("low:Q", title=""), x2="high:Q"
     )
-    height = 44 * max(1, frame["category"].nunique()) + 20
+    # Legend and axis take their room from the height, too.
+    height = 40 * max(1, frame["category"].nunique()) + 90
     return alt.layer(bars, whiskers).properties(height=height)
 
 

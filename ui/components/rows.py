@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ui.components import text
 
-_ROW = Markup('<div class="ov-row" style="grid-template-columns:{}">{}</div>')
+_ROW = Markup('<div class="{}" style="grid-template-columns:{}">{}</div>')
 _HEAD = Markup('<div class="ov-row ov-row-head" style="grid-template-columns:{}">{}</div>')
 _CELL = Markup('<div class="ov-cell">{}</div>')
 
@@ -35,7 +35,9 @@ def faint(words: str) -> Markup:
     return Markup('<span class="ov-faint">{}</span>').format(words)
 
 
-def opened(rows: Iterable[Row], *, heads: Sequence[str], widths: str, key: str) -> int | None:
+def opened(
+    rows: Iterable[Row], *, heads: Sequence[str], widths: str, key: str, chosen: int | None = None
+) -> int | None:
     """Draw the rows under their headings and tell which one was pressed in this run.
 
     Args:
@@ -43,13 +45,15 @@ def opened(rows: Iterable[Row], *, heads: Sequence[str], widths: str, key: str) 
         heads: a heading for each column.
         widths: the columns as CSS grid tracks ("minmax(0, 1fr) 9rem").
         key: tells two lists on one page apart.
+        chosen: the row that is open already.
     """
     pressed = None
     with st.container(key=f"ov-rows-{key}", gap=None):
         text.show(_HEAD.format(widths, _cells(map(Markup.escape, heads))))
         for row in rows:
             with st.container(key=f"ov-open-{key}-{row.id}", gap=None):
-                text.show(_ROW.format(widths, _cells(row.cells)))
+                look = "ov-row ov-row-chosen" if row.id == chosen else "ov-row"
+                text.show(_ROW.format(look, widths, _cells(row.cells)))
                 if st.button(text.label(row.name), key=f"{key}-open-{row.id}", width="stretch"):
                     pressed = row.id
     return pressed

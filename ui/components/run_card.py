@@ -30,11 +30,8 @@ def draw(run: RunSummary) -> bool:
     """Draw a run; whether it is under way."""
     now = jobs.standing(run.job.id)
     events = _events(now.job)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"### Run {run.run.number}", width="content", anchors=False)
-        jobs.badge(now.job)
-        if run.champion:
-            st.badge("champion", color="green", icon=":material/military_tech:")
+    champion = " :green-badge[:material/military_tech: champion]" if run.champion else ""
+    st.markdown(f"### Run {run.run.number} {jobs.badge(now.job)}{champion}", anchors=False)
     st.caption(_about(run))
     jobs.draw(now)
     facts = _facts(run, now.job, events)
@@ -77,7 +74,7 @@ def _facts(run: RunSummary, job: Job, events: Sequence[dict[str, Any]]) -> list[
         facts.append((f"{loss:.2f}", "validation loss, nats per token"))
     speed = _last(events, "examples_per_second", phases=("training",))
     if speed is not None:
-        facts.append((f"{speed:.1f}", "examples a second"))
+        facts.append((f"{speed:.2g}" if speed < 10 else numbers.count(round(speed)), "examples a second"))
     memory = _last(events, "memory_mb")
     if memory is not None:
         facts.append((numbers.size(memory * 1e6), "memory"))

@@ -17,7 +17,6 @@ from backend.jobs.service import JobService
 from backend.runs.service import RunService
 from ui.components import comparison, errors, evaluate, jobs, labels, numbers, outcomes, session, text
 from ui.components.beginning import no_project
-from ui.components.comparison import model_name
 from ui.components.empty import empty
 from ui.components.heading import heading
 from ui.components.live import UNDER_WAY, follow
@@ -151,7 +150,7 @@ def _choose_two(rows: Sequence[ModelRow]) -> tuple[ModelRow, ModelRow]:
                 name,
                 ids,
                 index=ids.index(default.evaluation_id),
-                format_func=lambda each: model_name(by_id[each].name),
+                format_func=lambda each: by_id[each].name,
                 key=f"compare-{name}-{rows[0].set_id}",
                 width=260,
             )
@@ -167,10 +166,11 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
         comparison.sentence(compared)
     challenger = next((row for row in chosen if comparison.is_challenger(row)), None)
     if challenger is not None:
-        name = model_name(challenger.name)
+        name = challenger.name
         with step.container(horizontal_alignment="right"):
             if st.button(f"Promote {challenger.name}", type="primary", icon=":material/military_tech:"):
                 _confirm(challenger.run_id, name, compared.sentence)
+    comparison.headline(compared)
     for note in compared.notes:
         st.caption(text.label(note))
 
@@ -187,11 +187,11 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
     st.markdown("#### Confusion", anchors=False)
     for column, report in zip(st.columns(len(reports), gap="medium"), reports, strict=True):
         with column:
-            st.markdown(f"**{text.label(model_name(report.name))}**")
+            st.markdown(f"**{text.label(report.name)}**")
             comparison.confusion(report)
     with st.expander("All figures by category", icon=":material/table_rows:"):
         for report in reports:
-            st.markdown(f"**{text.label(model_name(report.name))}**")
+            st.markdown(f"**{text.label(report.name)}**")
             comparison.category_table(report, looks)
 
 
@@ -204,12 +204,21 @@ def _confirm(run_id: int | None, name: str, follows: str) -> None:
             "its settings."
         )
         with st.container(horizontal=True):
-            if st.button(f"Promote {name[:1].lower()}{name[1:]}", type="primary", key="promote-confirmed"):
-                with get_database().write() as found:
-                    RunService(found).promote(session.project_id(), run_id, person=session.person())
+            inside = name[:1].lower() + name[1:]
+            pressed = st.button(
+                f"Promote {inside}",
+                type="primary",
+                key="promote-confirmed",
+                on_click=_promote,
+                args=(run_id,),
+            )
+            if pressed or st.button("Not now"):
                 st.rerun()
-            if st.button("Not now"):
-                st.rerun()
+
+
+def _promote(run_id: int | None) -> None:
+    with errors.kept(), get_database().write() as found:
+        RunService(found).promote(session.project_id(), run_id, person=session.person())
 
 
 if session.project() is None:

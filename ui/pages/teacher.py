@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pandas as pd
 import streamlit as st
@@ -43,9 +44,11 @@ def page() -> None:
     )
     job = _newest_job()
     under_way = job is not None and job.state in UNDER_WAY
+    nothing_to_ask = False
     left, right = st.columns((5, 6), gap="medium")
     with right, st.container(border=True, height="stretch"), errors.shown():
         plan = _ask(under_way=under_way)
+        nothing_to_ask = not under_way and not plan.prompt_tokens
         with left, st.container(border=True, height="stretch"):
             _endpoint(plan)
 
@@ -53,7 +56,7 @@ def page() -> None:
         return _runs(job.id if job else None)
 
     follow(draw, under_way=under_way)
-    _agreement()
+    _agreement(is_next=nothing_to_ask)
 
 
 def _newest_job() -> Job | None:
@@ -227,7 +230,7 @@ def _trouble(run: TeacherRunSummary) -> str:
     return ", ".join(kinds) or "none"
 
 
-def _agreement() -> None:
+def _agreement(*, is_next: bool) -> None:
     with get_database().read() as found:
         table = TeacherService(found).agreement(session.project_id())
         looks = labels.load(found, session.project_id())
@@ -236,7 +239,8 @@ def _agreement() -> None:
     words, step = st.columns((4, 1), vertical_alignment="bottom")
     words.markdown("### Where teacher and people differ", anchors=False)
     with step.container(horizontal_alignment="right"):
-        if table.differs and st.button("Review them", icon=":material/gavel:"):
+        look: Literal["primary", "secondary"] = "primary" if is_next else "secondary"
+        if table.differs and st.button("Review them", icon=":material/gavel:", type=look):
             go("review")
     counts = table.counts
     text.show(

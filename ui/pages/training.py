@@ -220,6 +220,7 @@ def _runs(runs: Sequence[RunSummary]) -> None:
             heads=["Run", "Learned from", "State", "Macro-F1"],
             widths="5rem minmax(0, 1fr) 7rem 5rem",
             key="runs",
+            chosen=chosen.run.id,
         )
         if pressed is not None:
             st.session_state[_CHOSEN] = pressed

@@ -1,0 +1,90 @@
+import pytest
+from sqlalchemy import select
+
+from backend.curation.service import CurationService
+from backend.db.engine import Database
+from backend.db.models import Item, Project, Run
+from backend.db.models.curation import Handling
+from backend.db.models.evaluation import ModelKind
+from backend.db.models.jobs import JobKind
+from backend.jobs.service import JobService
+from backend.policies.service import PolicyService
+from backend.runs.service import RunService
+from tests.ui.scene import evaluate, open_page, press, read_as_markdown, seed, shown
+
+
+@pytest.fixture
+def project(sqlite_database: Database) -> Project:
+    """Base model and run 1 are evaluated; the run is better."""
+    project = seed(sqlite_database, posts=60)
+    with sqlite_database.write() as session:
+        built = CurationService(session).build(project.id, Handling.REVIEW, person="tester")
+        run = RunService(session).start(project.id, version_id=built.version.id, person="tester")
+        run.prompt_hash = "of the adapter"
+        policy = PolicyService(session).newest(project.id)
+    evaluate(sqlite_database, project, policy, kind=ModelKind.BASE, right=0.5)
+    evaluate(sqlite_database, project, policy, kind=ModelKind.RUN, right=0.9, run_id=run.id)
+    return project
+
+
+def test_before_anything_is_evaluated_the_page_leads_to_training(sqlite_database: Database) -> None:
+    seed(sqlite_database)
+    app = open_page("evaluation")
+    assert not app.exception
+    assert "No model is evaluated yet" in shown(app)
+    press(app, "Train a student")
+    assert "Nothing to learn from yet" in shown(app)
+
+
+def test_two_models_stand_side_by_side(sqlite_database: Database, project: Project) -> None:
+    app = open_page("evaluation")
+    assert not app.exception and not app.error
+    said = shown(app)
+    assert "Run 1 is better than the base model" in said
+    assert '<span class="ov-tag">champion</span>' in said
+    assert len(app.get("vega_lite_chart")) == 2
+    assert said.count('class="ov-grid ov-heat-map"') == 2
+    assert "![seen]" not in read_as_markdown(app)
+
+
+def test_promoting_is_asked_about_first(sqlite_database: Database, project: Project) -> None:
+    app = open_page("evaluation")
+    press(app, "Promote Run 1")
+    with sqlite_database.read() as session:
+        assert session.get_one(Project, project.id).champion_run_id is None
+    app.button(key="promote-confirmed").click().run()
+    assert not app.exception
+    with sqlite_database.read() as session:
+        run = session.scalars(select(Run)).one()
+        assert session.get_one(Project, project.id).champion_run_id == run.id
+
+
+def test_a_wrong_post_goes_back_to_review(sqlite_database: Database, project: Project) -> None:
+    app = open_page("evaluation")
+    press(app, "Send to review")
+    assert any(button.label == "Waits in review" for button in app.button)
+    with sqlite_database.read() as session:
+        assert len(session.scalars(select(Item).where(Item.sent_back)).all()) == 1
+
+
+def test_a_model_is_evaluated_on_demand(sqlite_database: Database, project: Project) -> None:
+    app = open_page("evaluation")
+    press(app, "Evaluate a model")
+    app.multiselect(key="evaluate-models").set_value(["base", "teacher"])
+    app.button(key="evaluate-start").click().run()
+    assert not app.exception and not app.error
+    with sqlite_database.read() as session:
+        assert len(JobService(session).list(project.id, kind=JobKind.SCORE)) == 1
+    said = shown(app)
+    assert "teacher-1" in said
+    assert "No worker is running, so this waits" in said
+
+
+def test_a_teacher_that_answered_nothing_is_said_in_words(sqlite_database: Database) -> None:
+    seed(sqlite_database, answered=False)
+    app = open_page("evaluation")
+    press(app, "Evaluate base model or teacher")
+    app.multiselect(key="evaluate-models").set_value(["teacher"])
+    app.button(key="evaluate-start").click().run()
+    assert not app.exception
+    assert any("answered none of these posts" in error.value for error in app.error)
