@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import URL, create_engine, make_url, text
 
 from backend.db.engine import Database, get_database
 from backend.db.migrate import migrate
 from backend.settings import get_settings
+
+# On a busy machine a fast example can take long; the test's own timeout is limit enough.
+hypothesis_settings.register_profile("overrule", deadline=None)
+hypothesis_settings.load_profile("overrule")
 
 
 @pytest.fixture(autouse=True)

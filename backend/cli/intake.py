@@ -72,7 +72,8 @@ def import_file(
 
     Columns are guessed from their names and contents; every option overrides a guess. A row
     that cannot be used is reported with its line, and the others go in. Importing the same
-    file again adds nothing.
+    file again adds nothing. Without a split column 70 of 100 posts are for training, 10 for
+    validation and 20 for testing, by a hash of the text; an item never changes its split.
     """
     if answers and evaluation_set is not None:
         raise typer.BadParameter("choose --answers or --evaluation-set, not both")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from datetime import date, datetime, time
 from typing import Any
 
 LONGEST = 100_000
 """Characters in one cell; a post beyond that is no post that anyone moderates."""
 
-_UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+"""Characters that no database can keep, and what a byte that is not UTF-8 was read as."""
 
 
 class CellError(ValueError):
@@ -61,13 +63,31 @@ def check(column: str, value: Any) -> None:
     Raises:
         CellError: with the column and the reason.
     """
-    text = value if isinstance(value, str) else as_text(value)
-    if len(text) > LONGEST:
-        raise CellError(f"{column} has {len(text):,} characters; at most {LONGEST:,} are read")
-    if (found := _UNUSABLE.search(text)) is None:
-        return
-    if found[0] == "\0":
-        raise CellError(f"{column} has a NUL byte")
-    if "\udc80" <= found[0] <= "\udcff":
-        raise CellError(f"{column} has bytes that are not UTF-8")
-    raise CellError(f"{column} has half a character (a lone surrogate)")
+    length = 0
+    for text in _texts(value):
+        length += len(text)
+        if (found := UNUSABLE.search(text)) is not None:
+            raise CellError(f"{column} has {_named(found[0])}")
+    if length > LONGEST:
+        raise CellError(f"{column} has {length:,} characters; at most {LONGEST:,} are read")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a cell, those within lists and objects too."""
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield as_text(key)
+            yield from _texts(one)
+    else:
+        yield as_text(value)
+
+
+def _named(character: str) -> str:
+    if character == "\0":
+        return "a NUL byte"
+    if "\udc80" <= character <= "\udcff":
+        return "bytes that are not UTF-8"
+    return "half a character (a lone surrogate)"

@@ -14,7 +14,7 @@ from backend.intake.raw import Broken, Row
 _BLOCK = 1 << 20
 # Characters of one value; without an end a broken file would be read into memory whole.
 _LONGEST = 1 << 26
-_HINT = 'It should be a list of objects, {"data": [...]}, or one object a line.'
+HINT = 'It should be a list of objects, {"data": [...]}, or one object a line.'
 _SPACE = re.compile(r"[\s,]*")
 
 
@@ -23,12 +23,18 @@ def columns_of(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for row in rows for key in row.cells))
 
 
-def is_lines(path: Path, encoding: str) -> bool:
-    """Whether a file named .json holds one object a line."""
+def is_lines(path: Path, encoding: str, *, named: bool) -> bool:
+    """Whether a file holds one object a line, whatever its name says.
+
+    Args:
+        named: whether its name says so; it then does, unless it begins with a list.
+    """
     with _open(path, encoding) as file:
         first = file.readline(_LONGEST)
         while first.isspace():
             first = file.readline(_LONGEST)
+        if named:
+            return not first.startswith("[")
         value = _loads(first) if first.startswith("{") else None
         if not isinstance(value, dict):
             return False
@@ -152,7 +158,7 @@ class _Stream:
         return bool(block)
 
     def _error(self, why: str) -> InvalidInputError:
-        return InvalidInputError(f"{self._name} cannot be read: line {self._line}: {why}.", _HINT)
+        return InvalidInputError(f"{self._name} cannot be read: line {self._line}: {why}.", HINT)
 
 
 def _open(path: Path, encoding: str) -> TextIO:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from backend.intake.cells import UNUSABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -27,7 +29,7 @@ def name_columns(header: Iterable[str]) -> tuple[str, ...]:
     """A header as unique names: an empty one becomes "column 3", a second "x" becomes "x (2)"."""
     names: list[str] = []
     for number, cell in enumerate(header, 1):
-        plain = " ".join(cell.replace("\0", "").split()) or f"column {number}"
+        plain = " ".join(UNUSABLE.sub("\ufffd", cell).split()) or f"column {number}"
         name, again = plain, 2
         while name in names:
             name, again = f"{plain} ({again})", again + 1

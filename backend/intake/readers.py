@@ -69,12 +69,14 @@ def open_table(path: Path, name: str | None = None) -> Table:
         raise InvalidInputError(f"{name} is empty.", "Import a file with a header and at least one row.")
     try:
         table = _open(path, name, _format(path, name))
-        head = tuple(row for row in islice(table.read(), _LOOKED_AT) if isinstance(row, Row))
+        looked_at = list(islice(table.read(), _LOOKED_AT))
     except UnicodeError as error:
         raise _undecodable(name) from error
+    head = tuple(row for row in looked_at if isinstance(row, Row))
     columns = table.columns or objects.columns_of(head)
     if not columns:
-        raise InvalidInputError(f"{name} has no rows.", "Import a file with a header and at least one row.")
+        why = "".join(f": line {row.line}: {row.why}" for row in looked_at[:1] if isinstance(row, Broken))
+        raise InvalidInputError(f"{name} has no rows that can be read{why}.", objects.HINT)
     return Table(name, table.format, table.encoding, columns, _guarded(table), head)
 
 
@@ -102,8 +104,8 @@ def _open(path: Path, name: str, kind: str) -> Table:
         columns, read = sheets.parquet(path, name) if kind == "parquet" else sheets.xlsx(path, name)
         return Table(name, kind, None, columns, read)
     encoding = text_encoding(path, name)
-    if kind == "json" and objects.is_lines(path, encoding):
-        kind = "jsonl"
+    if kind in ("json", "jsonl"):
+        kind = "jsonl" if objects.is_lines(path, encoding, named=kind == "jsonl") else "json"
     if kind == "json":
         return Table(name, kind, encoding, (), lambda: objects.read_json(path, name, encoding))
     if kind == "jsonl":

@@ -75,8 +75,7 @@ def read_post(row: Row, mapping: ColumnMapping) -> Post:
     Raises:
         CellError: it cannot be used; the message says why.
     """
-    for column, cell in row.cells.items():
-        check(column, cell)
+    _check(row)
     text = _text(row, mapping)
     if text is None:
         raise CellError("the text is empty")
@@ -100,8 +99,7 @@ def read_answer(row: Row, mapping: ColumnMapping) -> Answered:
     Raises:
         CellError: it cannot be used; the message says why.
     """
-    for column, cell in row.cells.items():
-        check(column, cell)
+    _check(row)
     external_id, text = _short(row, mapping.id), _text(row, mapping)
     if external_id is None and text is None:
         raise CellError("it says neither the post's id nor its text")
@@ -109,6 +107,12 @@ def read_answer(row: Row, mapping: ColumnMapping) -> Answered:
     if answer is None:
         raise CellError("it holds no answer")
     return Answered(row.line, external_id, text_hash(text) if text is not None else None, answer)
+
+
+def _check(row: Row) -> None:
+    for column, cell in row.cells.items():
+        check("the name of a column", column)
+        check(column, cell)
 
 
 def _text(row: Row, mapping: ColumnMapping) -> str | None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from openpyxl.utils.exceptions import InvalidFileException
 
 from backend.errors import InvalidInputError
 from backend.intake.cells import as_text
 from backend.intake.raw import Broken, Row, name_columns
 
 _BATCH = 2_000
-_BROKEN_WORKBOOK = (InvalidFileException, zipfile.BadZipFile, ParseError, KeyError, ValueError, OSError)
+_BROKEN_PARQUET = (pa.ArrowException, ValueError, OverflowError, OSError)
 
 Reader = Callable[[], Iterator[Row | Broken]]
 
@@ -33,7 +30,7 @@ def parquet(path: Path, name: str) -> tuple[tuple[str, ...], Reader]:
     try:
         with pq.ParquetFile(path) as file:
             columns = name_columns(file.schema_arrow.names)
-    except (pa.ArrowException, OSError) as error:
+    except _BROKEN_PARQUET as error:
         raise _unreadable(name, "a Parquet file", error) from error
 
     def read() -> Iterator[Row | Broken]:
@@ -44,7 +41,7 @@ def parquet(path: Path, name: str) -> tuple[tuple[str, ...], Reader]:
                     for record in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                         line += 1
                         yield Row(line, dict(zip(columns, record, strict=True)))
-        except (pa.ArrowException, OSError) as error:
+        except _BROKEN_PARQUET as error:
             raise _unreadable(name, "a Parquet file", error) from error
 
     return columns, read
@@ -95,7 +92,8 @@ def _records(path: Path, name: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
             book.close()
     except IndexError as error:
         raise InvalidInputError(f"{name} has no sheet with rows.", "Save the sheet as CSV.") from error
-    except _BROKEN_WORKBOOK as error:
+    # A broken workbook makes the library, and what it unpacks with, raise nearly anything.
+    except Exception as error:
         raise _unreadable(name, "an Excel workbook", error) from error
 
 

@@ -325,6 +325,24 @@ def test_one_column_per_category_and_metadata(database: Database, tmp_path: Path
     assert found["3"].queue is Queue.SCRATCH
 
 
+def test_what_no_database_can_keep_is_left_out(database: Database, tmp_path: Path) -> None:
+    rows = [
+        {"id": "1", "text": "fine", "label": "scam", "more": {"deep": [1e400, "x"]}},
+        {"id": "2", "text": "half \ud83d", "label": "scam"},
+        {"id": "3", "text": "fine", "label": "scam", "more": {"deep": ["a\0b"]}},
+        {"id": "4", "text": "fine", "label": "scam", "a\0b": 1},
+        {"id": "5", "text": ["fine"], "label": "scam"},
+    ]
+    report = load(database, write_jsonl(tmp_path / "a.jsonl", rows))
+    assert items(database)["1"].meta == {"more": {"deep": [None, "x"]}}
+    assert [one.why for one in report.rejected] == [
+        "text has half a character (a lone surrogate)",
+        "more has a NUL byte",
+        "the name of a column has a NUL byte",
+        "the text is a list or an object",
+    ]
+
+
 def test_without_ids_a_post_is_known_by_its_text(database: Database, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text,label\nhello,ok\nbuy,scam\nhello,ok\n")
     assert (load(database, path).added, load(database, path).unchanged) == (2, 2)

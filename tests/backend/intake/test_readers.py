@@ -151,14 +151,22 @@ OBJECTS = [
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json_in_its_shapes(tmp_path: Path, indent: int | None) -> None:
     plain = write(tmp_path / "a.json", json.dumps(OBJECTS, indent=indent))
-    wrapped = {"version": [], "about": {"n": [1]}, "data": OBJECTS}
-    del wrapped["version"]
+    wrapped = {"version": 2, "about": {"n": [1]}, "data": OBJECTS}
     inside = write(tmp_path / "b.json", json.dumps(wrapped, indent=indent))
     lines = write_jsonl(tmp_path / "c.jsonl", OBJECTS)
     misnamed = write_jsonl(tmp_path / "d.json", OBJECTS)
+    turned = write(tmp_path / "f.jsonl", json.dumps(OBJECTS, indent=indent))
     single = write_jsonl(tmp_path / "e.json", OBJECTS[:1])
     unnamed = write(tmp_path / "posts", json.dumps(OBJECTS, indent=indent))
-    assert rows(plain) == rows(inside) == rows(lines) == rows(misnamed) == rows(unnamed) == OBJECTS
+    assert (
+        rows(plain)
+        == rows(inside)
+        == rows(lines)
+        == rows(misnamed)
+        == rows(turned)
+        == rows(unnamed)
+        == OBJECTS
+    )
     assert rows(single) == OBJECTS[:1]
     assert open_table(misnamed).format == "jsonl"
     assert open_table(plain).columns == ("id", "text", "labels", "n", "deep")
@@ -176,6 +184,27 @@ def test_a_line_that_is_no_object_is_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"text": "a"}\n\n[1]\n{"text": \n{"text": "b"}\n')
     assert [row["text"] for row in rows(path)] == ["a", "b"]
     assert [one.line for one in broken(path)] == [3, 4]
+
+
+def test_a_file_without_one_object_says_why(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="can be read: line 1: it is not a JSON object"):
+        open_table(write(tmp_path / "a.jsonl", "words\nmore words\n"))
+
+
+def test_broken_files_are_refused_whatever_the_libraries_raise(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"id": ["1", "2"], "text": ["a", "b"], "label": ["x", "none"]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_excel(tmp_path / "a.xlsx", index=False)
+    chance = random.Random(7)
+    for name in ("a.parquet", "a.xlsx") * 60:
+        content = bytearray((tmp_path / name).read_bytes())
+        for _ in range(chance.randint(1, 4)):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        path = write(tmp_path / f"broken_{name}", bytes(content))
+        try:
+            list(open_table(path).read())
+        except InvalidInputError as error:
+            assert name in error.message
 
 
 def test_deep_nesting_is_no_crash(tmp_path: Path) -> None:
