@@ -1,0 +1,67 @@
+import json
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import backend.cli.runs  # noqa: F401
+from backend.cli import app
+from backend.db.engine import Database
+from backend.errors import InvalidInputError, NotFoundError
+from tests.backend.runs.build import add_decided_project, add_version
+from tests.backend.runs.test_service import finish, start
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "160"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def one_run(sqlite_database: Database) -> Database:
+    with sqlite_database.write() as session:
+        project, _ = add_decided_project(session)
+        finish(session, start(session, project))
+    return sqlite_database
+
+
+def test_runs_are_listed_shown_and_promoted(one_run: Database) -> None:
+    assert "version 1  review" in run("runs", "list").stdout
+    [document] = json.loads(run("runs", "list", "--json").stdout)
+    assert (document["run"], document["champion"], document["state"]) == (1, False, "succeeded")
+    shown = json.loads(run("runs", "show", "run 1", "--json").stdout)
+    assert shown["adapter"].endswith("adapter")
+    assert json.loads(run("runs", "promote", "1", "--json").stdout)["champion"] == 1
+    assert "1 champion" in run("runs", "list").stdout
+    assert "base model is champion" in run("runs", "promote", "base").stderr
+    with pytest.raises(NotFoundError, match="no run '2'"):
+        run("runs", "promote", "2")
+
+
+def test_a_run_that_is_left_to_the_worker(one_run: Database) -> None:
+    started = json.loads(run("train", "--detach", "--preset", "standard", "--set", "rank=4", "--json").stdout)
+    assert (started["run"], started["state"], started["config"]["rank"]) == (2, "queued", 4)
+    assert started["preset"] == "custom"
+    again = json.loads(run("retrain", "--detach", "--json").stdout)
+    assert (again["run"], again["preset"]) == (3, "standard")
+
+
+def test_what_cannot_be_trained_says_why(one_run: Database) -> None:
+    with pytest.raises(InvalidInputError, match="no preset"):
+        run("train", "--preset", "fast")
+    with pytest.raises(NotFoundError, match="version"):
+        run("train", "--dataset", "9")
+    with pytest.raises(NotFoundError, match="hatecheck"):
+        run("train", "--sets", "hatecheck")
+    assert run("train", "--set", "rank").exit_code == 2
+
+
+def test_without_a_version_there_is_a_way_to_one(sqlite_database: Database) -> None:
+    with sqlite_database.write() as session:
+        project, _ = add_decided_project(session)
+    with pytest.raises(InvalidInputError, match="dataset version yet"):
+        run("train")
+    with sqlite_database.write() as session:
+        add_version(session, project)
+    assert run("train", "--detach").exit_code == 0
