@@ -1,0 +1,172 @@
+"""Review by keyboard, as a person does it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import select
+
+from backend.db.engine import Database
+from backend.db.models import Judgement, Lease
+from backend.db.models.review import Source, Verdict
+from backend.intake.sample import load_sample
+from tests.browser.conftest import App, press, settle
+from tests.ui.scene import HOSTILE, seed
+
+pytestmark = pytest.mark.browser
+
+
+def verdicts(database: Database) -> list[Verdict | None]:
+    with database.read() as session:
+        found = select(Judgement.verdict).where(Judgement.source == Source.REVIEW).order_by(Judgement.id)
+        return list(session.scalars(found))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def place(page: Page, number: int) -> None:
+    expect(page.get_by_text(f"{number} of 6", exact=True)).to_be_visible()
+    settle(page)
+
+
+def test_every_verdict_by_key(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    place(page, 1)
+    press(page, "a")
+    place(page, 2)
+    assert verdicts(desk.database) == [Verdict.RIGHT]
+    expect(page.get_by_text("saved ")).to_be_visible()
+
+    press(page, "w")
+    expect(page.get_by_text("Right labels")).to_be_visible()
+    expect(page.get_by_text("Because of")).to_have_count(0)
+    press(page, "1")
+    press(page, "2")
+    expect(page.get_by_role("textbox", name="Reason")).to_have_value(
+        '"post" breaks the rules on hate and scam: is hate; is scam.'
+    )
+    press(page, "Enter")
+    place(page, 3)
+    assert verdicts(desk.database)[-1] is Verdict.WRONG_LABELS
+
+    press(page, "e")
+    reason = page.get_by_role("textbox", name="Reason")
+    expect(reason).to_be_focused()
+    page.keyboard.type(" And it says so.")
+    press(page, "Tab")
+    press(page, "Enter")
+    place(page, 4)
+    assert verdicts(desk.database)[-1] is Verdict.BAD_REASON
+
+    press(page, "t")
+    place(page, 5)
+    press(page, "d")
+    place(page, 6)
+    assert verdicts(desk.database)[-2:] == [Verdict.CANNOT_TELL, Verdict.DISCARD]
+
+    press(page, "u")
+    place(page, 5)
+    expect(page.get_by_text("Taken back.")).to_be_visible()
+    assert verdicts(desk.database)[-1] is Verdict.WITHDRAWN
+    with desk.database.read() as session:
+        reasons = list(
+            session.scalars(select(Judgement.reason).where(Judgement.verdict == Verdict.BAD_REASON))
+        )
+    assert len(reasons) == 1 and str(reasons[0]).endswith("And it says so.")
+
+
+def test_back_and_the_teachers_words_by_key(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    press(page, "w")
+    press(page, "0")
+    reason = page.get_by_role("textbox", name="Reason")
+    expect(reason).to_have_value("The post breaks no rule.")
+    press(page, "p")
+    expect(reason).to_have_value("Because of 0.")
+    press(page, "Escape")
+    expect(page.get_by_text("Teacher said")).to_be_visible()
+    assert verdicts(desk.database) == []
+
+
+def test_a_hostile_post_stays_text(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    expect(page.locator(".ov-post")).to_have_text(HOSTILE)
+    assert page.locator(".ov-post *:not(mark)").count() == 0
+    assert page.locator(".stMain img").count() == 0
+    press(page, "w")
+    press(page, "1")
+    expect(page.locator(".ov-post")).to_have_text(HOSTILE)
+    assert desk.strangers == []
+
+
+def test_a_key_pressed_twice_decides_one_post(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    place(page, 1)
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    until(lambda: len(verdicts(desk.database)) > 0)
+    place(page, 2)
+    page.wait_for_timeout(500)
+    assert verdicts(desk.database) == [Verdict.DISCARD]
+
+
+def test_a_reload_keeps_the_post_and_another_browser_gets_another(desk: App) -> None:
+    seed(desk.database)
+    one = desk.open("review")
+    seen = one.locator(".ov-post").inner_text()
+    desk.go(one, "review")
+    expect(one.locator(".ov-post")).to_have_text(seen)
+    other = desk.open("review")
+    expect(other.locator(".ov-post")).to_be_visible()
+    assert other.locator(".ov-post").inner_text() != seen
+    with desk.database.read() as session:
+        assert len(list(session.scalars(select(Lease)))) == 2
+
+
+def test_a_post_is_covered_and_uncovered_by_key(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    assert "blur" not in page.locator(".ov-post").evaluate("post => getComputedStyle(post).filter")
+    press(page, "b")
+    expect(page.locator(".ov-post.ov-blur")).to_be_visible()
+    assert "blur" in page.locator(".ov-post").evaluate("post => getComputedStyle(post).filter")
+    press(page, "b")
+    expect(page.locator(".ov-post.ov-blur")).to_have_count(0)
+
+
+def test_the_first_page_after_a_start_has_its_frame_and_fits_the_screen(desk: App) -> None:
+    with desk.database.write() as session:
+        load_sample(session, "tester")
+    page = desk.open("review")
+    expect(page.get_by_role("link", name="Overview")).to_be_visible()
+    expect(page.get_by_text("Teacher said")).to_be_visible()
+    for key in ("", "w", "1"):
+        if key:
+            press(page, key)
+        assert page.locator(".stMain").evaluate("main => main.scrollHeight") <= 800
+
+
+def test_a_queue_chosen_by_mouse_leaves_the_keys_to_the_desk(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    page.get_by_text("From scratch", exact=True).click()
+    expect(page.get_by_text("Nothing waits here")).to_be_visible()
+    page.get_by_role("button", name="Review them").click()
+    place(page, 1)
+    press(page, "w")
+    press(page, "2")
+    press(page, "Enter")
+    place(page, 2)
+    assert verdicts(desk.database) == [Verdict.WRONG_LABELS]
