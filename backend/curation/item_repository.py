@@ -34,8 +34,8 @@ from backend.db.models import (
 from backend.db.models.content import Agreement
 from backend.db.models.review import Verdict
 
-# A search walks the texts; it is counted up to here only.
-COUNT_UP_TO = 10_000
+# What no index can count is counted up to here only.
+COUNT_UP_TO = 100_000
 
 
 class ItemListRepository:
@@ -63,9 +63,9 @@ class ItemListRepository:
         ]
 
     def count(self, project_id: int, chosen: ItemFilter) -> int | None:
-        """How many items a filter finds; None where a search finds too many to count."""
+        """How many items a filter finds; None where that takes too long to count."""
         conditions = _conditions(project_id, chosen)
-        if not chosen.search:
+        if not chosen.search and chosen.category is None:
             return self._session.scalar(select(func.count()).select_from(Item).where(*conditions)) or 0
         bounded = select(literal(1)).select_from(Item).where(*conditions).limit(COUNT_UP_TO + 1).subquery()
         count = self._session.scalar(select(func.count()).select_from(bounded)) or 0

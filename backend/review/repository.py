@@ -34,10 +34,13 @@ class ReviewRepository:
 
     def own(self, browser: str, project_id: int, queue: Queue) -> int | None:
         """The item that this browser session has open, expired or not."""
+        # Two steps, because SQLite would walk the whole queue to join it with a handful of leases.
+        opened = self._session.scalars(select(Lease.item_id).where(Lease.session == browser)).all()
+        if not opened:
+            return None
         return self._session.scalar(
-            select(Lease.item_id)
-            .join(Item, Item.id == Lease.item_id)
-            .where(Lease.session == browser, Item.project_id == project_id, Item.queue == queue)
+            select(Item.id)
+            .where(Item.id.in_(opened), Item.project_id == project_id, Item.queue == queue)
             .limit(1)
         )
 
