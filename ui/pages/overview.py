@@ -146,8 +146,10 @@ def _champion(champion: Champion) -> None:
     if champion.challenger is not None:
         rows.append(_model(champion.challenger, champion.row, "challenger"))
     text.show(_TABLE.format(Markup("").join(rows)))
-    measured = f"On {numbers.things(champion.row.posts, 'post')} of the test split. "
-    st.caption(measured + "Changes are against the line that each is measured by: base model, or champion.")
+    posts = numbers.things(champion.row.posts, "post")
+    st.caption(f"On {posts} of the test split. The champion is measured by the base model, others by it.")
+    if champion.challenger is not None:
+        st.page_link(path("evaluation"), label="Compare them", icon=":material/compare_arrows:")
 
 
 _TABLE = Markup(
