@@ -27,7 +27,7 @@ def test_a_filter_narrows_the_list(sqlite_database: Database) -> None:
     app.selectbox(key="items-Category").set_value("scam").run()
     assert "of 10 items" in shown(app)
     app.text_input(key="items-search").set_value("number 2,").run()
-    assert "of 1 items" in shown(app)
+    assert "of 1 item" in shown(app)
     app.selectbox(key="items-Split").set_value("test").run()
     assert "Take back a filter" in shown(app)
 

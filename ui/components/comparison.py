@@ -158,10 +158,16 @@ def confusion(report: Report) -> None:
     """What stands by what the model said, as a heat map."""
     metrics = report.metrics
     if not metrics.confusion:
-        st.caption("A set that knows only yes and no has no table of categories.")
+        text.show(figures.heat_map(["violation", NO_VIOLATION], _yes_and_no(metrics)))
         return
     names = {category.code: category.name for category in metrics.categories}
     text.show(figures.heat_map([*(names[code] for code in metrics.codes), NO_VIOLATION], metrics.confusion))
+
+
+def _yes_and_no(metrics: Metrics) -> Sequence[Sequence[int]]:
+    found = metrics.any_violation
+    missed, alarms = found.support - found.hits, found.predicted - found.hits
+    return (found.hits, missed), (alarms, metrics.posts - found.support - alarms)
 
 
 def category_table(report: Report, looks: Looks) -> None:
@@ -241,3 +247,10 @@ def _figure(value: float | None, span: Interval | None) -> Markup:
 def is_challenger(row: ModelRow) -> bool:
     """Whether a person could promote this model."""
     return row.kind is ModelKind.RUN and not row.champion
+
+
+def is_better(row: ModelRow, found: Comparison) -> bool:
+    """Whether this one of the two is better beyond doubt."""
+    overall = found.macro_f1 if found.categories else found.any_f1
+    gained = overall.difference or 0
+    return overall.clear and (gained if row.evaluation_id == found.a_id else -gained) > 0

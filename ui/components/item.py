@@ -80,7 +80,7 @@ def _entries(history: ItemHistory, looks: Looks) -> Iterator[Markup]:
             "", "Taught in", Markup("").join(_version(entry, looks) for entry in history.versions)
         )
     if history.runs:
-        yield _ENTRY.format("", Markup("Learned by {}").format(_runs(history.runs)), "")
+        yield _ENTRY.format("", Markup("Used for {}").format(_runs(history.runs)), "")
 
 
 def _imported(history: ItemHistory) -> Markup:
@@ -142,7 +142,7 @@ def _reason(reason: str, harmful: tuple[str, ...]) -> Markup:
 
 
 def _version(entry: VersionEntry, looks: Looks) -> Markup:
-    form = "with its reason" if entry.reasoned else "labels only"
+    form = "with a reason" if entry.reasoned else "labels only"
     return Markup('<div>version {} ({}) as {} <span class="ov-faint">{}, {}</span></div>').format(
         entry.number,
         words.handling(entry.handling),

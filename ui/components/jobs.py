@@ -9,8 +9,9 @@ from markupsafe import Markup
 
 from backend.db.engine import get_database
 from backend.db.models import Job
+from backend.db.models.base import now as present
 from backend.db.models.jobs import JobState
-from backend.jobs.service import JobService, WorkerState
+from backend.jobs.service import BEAT_LIMIT, JobService, WorkerState
 from backend.jobs.states import RESUMABLE
 from ui.components import errors, numbers, session, text, words
 from ui.components.live import UNDER_WAY
@@ -35,6 +36,14 @@ class Standing:
     def under_way(self) -> bool:
         """Whether it waits or works."""
         return self.job.state in UNDER_WAY
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody looks after it; a command in a terminal does so without a worker."""
+        if self.worker.alive:
+            return False
+        beat = self.job.heartbeat_at
+        return beat is None or (present() - beat).total_seconds() > BEAT_LIMIT
 
 
 def standing(job_id: int) -> Standing:
@@ -63,17 +72,21 @@ def draw(now: Standing) -> None:
     """Progress while it lasts, and afterwards why it did not get to the end."""
     if now.under_way:
         st.progress(min(1.0, max(0.0, now.job.progress or 0.0)), text=_where(now))
-        if not now.worker.alive:
-            worker_missing()
+        if now.alone:
+            _worker_missing(now.job)
     elif now.job.state in (JobState.FAILED, JobState.INTERRUPTED):
         _failure(now.job)
 
 
-def worker_missing() -> None:
-    """Say that nothing will happen, and how to change that."""
+def _worker_missing(job: Job) -> None:
+    """Say what does not happen, and how to change that."""
+    what = (
+        "**No worker is running, so this waits.**"
+        if job.state is JobState.QUEUED
+        else "**No worker is running.** What was begun may go on, but nobody takes in what comes of it."
+    )
     st.warning(
-        "**No worker is running, so this waits.** Start one with `overrule worker`, "
-        "or start Overrule again: it brings its own.",
+        f"{what} Start one with `overrule worker`, or start Overrule again: it brings its own.",
         icon=":material/power_off:",
     )
 

@@ -57,6 +57,8 @@ def draw(reports: Sequence[Report], compared: Comparison | None, looks: Looks) -
     if not posts.rows:
         st.caption("There is no such post.")
         return
+    if not any(row.item_id for row in posts.rows):
+        st.caption("These posts are in the evaluation set only, so there is nothing to send to review.")
     _list(posts, reports, looks)
     place.buttons(posts.next_after)
 
@@ -93,8 +95,9 @@ def _list(posts: PostPage, reports: Sequence[Report], looks: Looks) -> None:
             post, step = st.columns((5, 1), vertical_alignment="center")
             with post:
                 text.show(_POST.format(text.post(row.text, blur=blur), _said(row, reports, looks)))
-            with step.container(horizontal_alignment="right"):
-                send_button(row.item_id, key=f"{row.row_id}")
+            if row.item_id is not None:
+                with step.container(horizontal_alignment="right"):
+                    send_button(row.item_id, key=f"{row.row_id}")
 
 
 def _said(row: PostRow, reports: Sequence[Report], looks: Looks) -> Markup:
@@ -117,7 +120,7 @@ def _chips(codes: Sequence[str], flagged: bool, yes_no: bool, looks: Looks) -> M
     return Markup('<span class="ov-chip ov-cx">violation</span>') if flagged else none_chip()
 
 
-def send_button(item_id: int | None, *, key: str) -> None:
+def send_button(item_id: int, *, key: str) -> None:
     """The button that puts a post before all others into the review queue."""
     sent: set[int] = st.session_state.setdefault(_SENT, set())
     done = item_id in sent
@@ -125,8 +128,7 @@ def send_button(item_id: int | None, *, key: str) -> None:
         "Waits in review" if done else "Send to review",
         icon=":material/check:" if done else ":material/undo:",
         key=f"send-{key}-{item_id}",
-        disabled=done or item_id is None,
-        help=None if item_id else "This post is in the evaluation set only, so there is nothing to review.",
+        disabled=done,
         on_click=_send,
         args=(item_id,),
     )

@@ -98,7 +98,7 @@ def by_category(frame: pd.DataFrame, models: Sequence[Named], *, measure: str) -
         x=alt.X("low:Q", title=""), x2="high:Q"
     )
     # Legend and axis take their room from the height, too.
-    height = 40 * max(1, frame["category"].nunique()) + 90
+    height = max(180, 40 * frame["category"].nunique() + 90)
     return alt.layer(bars, whiskers).properties(height=height)
 
 

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from backend.runs.choices import configure
 from training.job import PRESETS, Answers, Config
-from ui.components import text, words
+from ui.components import words
 
 _NAMES = {
     "answers": "Answers",
@@ -47,7 +47,7 @@ def settings_form(preset: str) -> Config:
 def described(config: dict[str, Any]) -> list[tuple[str, str]]:
     """The settings of a run by name, as people read them."""
     return [
-        (_NAMES.get(name, name), text.label(_in_words(name, value)))
+        (_NAMES.get(name, name), _in_words(name, value))
         for name, value in config.items()
         if name in Config.model_fields
     ]

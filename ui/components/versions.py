@@ -211,6 +211,7 @@ def _rows(version: DatasetVersion, looks: Looks) -> None:
             f"{words.SPLITS[each].capitalize()} · {version.counts['rows'].get(each.value, 0):,}"
         ),
         required=True,
+        label_visibility="collapsed",
         key=f"split-{version.id}",
     )
     place = pager(f"taught-{version.id}", of=split)

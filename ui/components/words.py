@@ -71,6 +71,7 @@ PHASES = {
     "training": "training",
     "validating": "taking the validation loss",
     "scoring": "scoring the posts",
+    "running": "under way",
     "done": "done",
 }
 

@@ -54,7 +54,7 @@ def _items() -> None:
     with left:
         chosen = _filters(looks, sources)
     with right:
-        _list(chosen, looks)
+        _list(chosen, looks, posts=sum(sources.values()))
 
 
 def _no_items() -> None:
@@ -105,7 +105,7 @@ def _choice(label: str, options: Mapping[_T, str]) -> _T | None:
     )
 
 
-def _list(chosen: ItemFilter, looks: Looks) -> None:
+def _list(chosen: ItemFilter, looks: Looks, *, posts: int) -> None:
     filtered = (session.project_id(), chosen)
     place = pager("items", of=filtered)
     with get_database().read() as found:
@@ -116,7 +116,7 @@ def _list(chosen: ItemFilter, looks: Looks) -> None:
     total: int | None = st.session_state.get("items total")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(_shown(listed, place, total), width="stretch")
-        export.decisions(total if total is not None else export.AT_ONCE + 1)
+        export.decisions(posts)
     if not listed.rows:
         st.caption("No item is like that. Take back a filter on the left.")
         return
@@ -134,10 +134,10 @@ def _list(chosen: ItemFilter, looks: Looks) -> None:
 
 def _shown(listed: ItemPage, place: Pager, total: int | None) -> str:
     first = place.page * _SIZE + 1
-    of = "many" if total is None else numbers.count(total)
+    of = "many items" if total is None else numbers.things(total, "item")
     if not listed.rows:
         return "No items"
-    return f"**{numbers.count(first)}–{numbers.count(first + len(listed.rows) - 1)}** of {of} items"
+    return f"**{numbers.count(first)}–{numbers.count(first + len(listed.rows) - 1)}** of {of}"
 
 
 def _row(row: ItemRow, looks: Looks, *, blur: bool) -> Row:

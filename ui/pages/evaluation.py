@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
@@ -168,7 +169,10 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
     if challenger is not None:
         name = challenger.name
         with step.container(horizontal_alignment="right"):
-            if st.button(f"Promote {challenger.name}", type="primary", icon=":material/military_tech:"):
+            look: Literal["primary", "secondary"] = (
+                "primary" if comparison.is_better(challenger, compared) else "secondary"
+            )
+            if st.button(f"Promote {challenger.name}", type=look, icon=":material/military_tech:"):
                 _confirm(challenger.run_id, name, compared.sentence)
     comparison.headline(compared)
     for note in compared.notes:
