@@ -1,8 +1,11 @@
+import pytest
 from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.models import DatasetVersion, Item
 from backend.db.models.curation import Handling
+from backend.db.models.jobs import JobKind
+from backend.jobs.service import JobService
 from tests.ui.scene import HOSTILE, open_page, press, read_as_markdown, seed, shown
 
 
@@ -79,3 +82,17 @@ def test_what_cannot_be_built_is_said_in_words(sqlite_database: Database) -> Non
     press(app, "Build version")
     assert not app.exception
     assert any("a single training row" in error.value for error in app.error)
+
+
+def test_a_long_file_is_written_by_the_worker(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = seed(sqlite_database)
+    monkeypatch.setattr("ui.components.export.AT_ONCE", 10)
+    app = open_page("dataset")
+    press(app, "Write the file")
+    assert not app.exception and not app.error
+    with sqlite_database.read() as session:
+        [job] = JobService(session).list(project.id, kind=JobKind.EXPORT)
+    assert job.payload == {"version_id": None, "format": "jsonl"}
+    assert "No worker is running, so this waits" in shown(app)

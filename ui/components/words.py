@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from backend.db.models.content import Agreement, Split
 from backend.db.models.curation import Handling
-from backend.db.models.evaluation import Outcome
 from backend.db.models.jobs import JobState
-from backend.db.models.review import Source, Verdict
+from backend.db.models.review import Verdict
 
 SPLITS = {Split.TRAIN: "training", Split.VALIDATION: "validation", Split.TEST: "test"}
 
@@ -29,15 +28,6 @@ VERDICTS = {
     Verdict.DISCARD: "discarded",
     Verdict.FROM_SCRATCH: "judged from scratch",
     Verdict.WITHDRAWN: "taken back",
-}
-
-SOURCES = {Source.GOLD: "imported", Source.REVIEW: "review", Source.ADJUDICATION: "adjudication"}
-
-OUTCOMES = {
-    Outcome.RIGHT: "right",
-    Outcome.FALSE_ALARM: "false alarm",
-    Outcome.MISSED: "missed",
-    Outcome.OTHER_LABELS: "other categories",
 }
 
 HANDLINGS = {
