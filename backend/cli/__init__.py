@@ -22,7 +22,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_ROOMS = ("application", "intake", "teacher", "curation", "runs", "evaluation", "jobs")
+ROOMS = {
+    "application": ("run", "worker", "migrate", "status", "models"),
+    "intake": ("import", "policy"),
+    "teacher": ("teach",),
+    "curation": ("dataset", "export"),
+    "runs": ("train", "retrain", "runs"),
+    "evaluation": ("evaluate",),
+    "jobs": ("jobs",),
+}
+"""Each room's commands. Only the wanted room is imported: evaluation alone takes two seconds."""
 
 # These look after the database by themselves, or need none.
 _WITHOUT_DATABASE = frozenset({"run", "migrate", "status", "models"})
@@ -36,7 +45,8 @@ def _ready(context: typer.Context) -> None:
 
 def main() -> None:
     """Run one command; a foreseen error is a sentence and exit code 1, never a traceback."""
-    for room in _ROOMS:
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    for room in [room for room, commands in ROOMS.items() if wanted in commands] or ROOMS:
         importlib.import_module(f"backend.cli.{room}")
     try:
         app()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from backend.base_models import display_name
 from backend.cli import app
 from backend.cli.output import JsonOption, messages, out, print_json
 from backend.db.engine import Database, get_database
@@ -64,7 +65,8 @@ def _get_ready(database: Database, settings: Settings, *, sample: bool) -> None:
     if before != after:
         messages.print(f"The database is at {after} now.")
     try:
-        messages.print(f"The base model is {pull_base_model(settings.base_model, settings)}.")
+        pull_base_model(settings.base_model, settings)
+        messages.print(f"The base model {display_name(settings.base_model)} is here.")
     except OverruleError as error:
         # Everything but training and scoring works without it.
         messages.print(f"[yellow]There is no base model yet:[/] {error}", soft_wrap=True)
