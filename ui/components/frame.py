@@ -18,7 +18,7 @@ _STYLES = [Path(__file__).with_name(name) for name in ("style.css", "rows.css")]
 def draw() -> None:
     """Draw the frame; the page follows."""
     styles = "\n".join(path.read_text("utf-8") for path in _STYLES)
-    st.html(f"<style>{styles}\n{labels.styles()}</style>")
+    st.html(f"<style>{styles}\n{labels.styles()}\n{_above_the_app()}</style>")
     with st.sidebar, errors.shown():
         st.html('<div class="ov-name">Overrule</div>')
         session.project_chooser()
@@ -30,3 +30,11 @@ def draw() -> None:
                 st.page_link(path(name), label=title, icon=icon, width="stretch")
         session.remember_browser()
     errors.show_kept()
+
+
+def _above_the_app() -> str:
+    """The scheme of what the browser draws above the app, where the app's own does not reach."""
+    scheme = st.context.theme.type
+    if scheme not in ("light", "dark"):
+        return ""
+    return f'.stDialog, [data-testid="stPopoverBody"] {{ color-scheme: {scheme}; }}'
