@@ -93,3 +93,18 @@ def test_a_yes_no_set_asks_what_means_yes(desk: App, tmp_path: Path) -> None:
     expect(page.get_by_text("The set checks (version 1) has 2 posts, 1 of them violations.")).to_be_visible()
     with desk.database.read() as session:
         assert session.scalars(select(EvaluationSet)).one().positive_labels == ("hateful",)
+
+
+def test_a_second_project_is_the_chosen_one_when_its_posts_are_in(desk: App, tmp_path: Path) -> None:
+    seed(desk.database)
+    path = write(tmp_path / "more_posts.csv", ROWS)
+    page = desk.open()
+    drop(page, "Import", path)
+    page.get_by_role("combobox", name="Into").click()
+    page.get_by_role("option", name="A new project").click()
+    expect(page.get_by_label("Name of the new project")).to_have_value("More posts")
+    import_now(page)
+    page.get_by_role("button", name="Done").click()
+    expect(page.get_by_role("heading", name="More posts")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="More posts")).to_be_visible()

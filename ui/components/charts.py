@@ -62,7 +62,7 @@ def stacked_bars(
             order=alt.Order("order:Q"),
             tooltip=[f"{category}:N", f"{part}:N", alt.Tooltip(f"{value}:Q", title=unit, format=",d")],
         )
-        .properties(height=max(1, frame[category].nunique()) * height_each + 90)
+        .properties(height=max(1, frame[category].nunique()) * height_each + 150)
     )
 
 

@@ -90,8 +90,10 @@ def _look(file: Uploaded, purpose: Purpose) -> None:
     _problems(found)
     st.dataframe(pd.DataFrame(list(found.rows), columns=list(found.columns)), height=190, hide_index=True)
     options = options_form(found, purpose, file.name, key)
-    if st.button("Import", type="primary", disabled=options is None, key=f"{key}-go") and options is not None:
-        _import(path, file.name, purpose, mapping, options)
+    with st.container(horizontal=True, vertical_alignment="center", key="ov-import-go"):
+        wanted = st.button("Import", type="primary", disabled=options is None, key=f"{key}-go")
+        if wanted and options is not None:
+            _import(path, file.name, purpose, mapping, options)
 
 
 def _shape(found: Preview) -> str:

@@ -47,15 +47,27 @@ def _posts_more(report: ImportReport) -> Iterable[str]:
     if report.none_label is not None:
         guessed = ", as its name suggests" if report.none_guessed else ""
         yield f"The label “{report.none_label}” means no violation{guessed}."
-    for number, words in (
-        (report.unchanged, "were known already"),
-        (report.duplicates, "say the same as another post and became one with it"),
-        (report.conflicting, "of them have another label than the one that stands"),
-        (report.held_out, "stand in an evaluation set and are kept out of training"),
-        (report.split_kept, "keep the split that they had"),
+    for number, one, many in (
+        (report.unchanged if report.changed else 0, "was known already", "were known already"),
+        (
+            report.duplicates,
+            "says the same as another post and became one with it",
+            "say the same as another post and became one with it",
+        ),
+        (
+            report.conflicting,
+            "of them has another label than the one that stands",
+            "of them have another label than the one that stands",
+        ),
+        (
+            report.held_out,
+            "stands in an evaluation set and is kept out of training",
+            "stand in an evaluation set and are kept out of training",
+        ),
+        (report.split_kept, "keeps the split that it had", "keep the split that they had"),
     ):
         if number:
-            yield f"{count(number)} {words}."
+            yield f"{count(number)} {one if number == 1 else many}."
     yield from _unknown(report.unknown_labels)
     if report.answers is not None and (report.answers.changed or report.answers.rows):
         yield _answers(report.answers)
@@ -75,7 +87,7 @@ def _answers(report: AnswerReport) -> str:
 
 
 def _answers_more(report: AnswerReport) -> Iterable[str]:
-    if report.unchanged:
+    if report.unchanged and report.changed:
         yield f"{count(report.unchanged)} were known already."
     if report.unknown:
         yield f"{count(report.unknown)} belong to posts that the project does not have."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 
 import streamlit as st
 
@@ -15,6 +16,7 @@ from ui.components import text
 
 _BROWSER = "overrule_browser"
 _PROJECT = "project"
+_CHOSEN, _MOVES = "current project", "project chooser moves"
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -50,7 +52,7 @@ def projects() -> list[Project]:
 
 def project() -> Project | None:
     """The chosen project; None while there is none at all."""
-    return st.session_state.get("current project")
+    return st.session_state.get(_CHOSEN)
 
 
 def project_id() -> int:
@@ -64,29 +66,37 @@ def project_id() -> int:
 def choose(wanted: int) -> None:
     """Make this project the chosen one from the next run on."""
     st.query_params[_PROJECT] = str(wanted)
-    st.session_state.pop(_PROJECT, None)
+    st.session_state.pop(_CHOSEN, None)
+    # The chooser holds on to its own value; another key makes it a new one.
+    st.session_state[_MOVES] = st.session_state.get(_MOVES, 0) + 1
 
 
 def project_chooser() -> None:
     """Draw the chooser. The choice stands in the address, so that a reload or a link keeps it."""
     found = {project.id: project for project in projects()}
     if not found:
-        st.session_state["current project"] = None
+        st.session_state[_CHOSEN] = None
         return
-    if st.session_state.get(_PROJECT) not in found:
-        asked = st.query_params.get(_PROJECT, "")
-        st.session_state[_PROJECT] = (
-            int(asked) if asked.isdigit() and int(asked) in found else next(iter(found))
-        )
+    ids = list(found)
     chosen = st.selectbox(
         "Project",
-        list(found),
-        key=_PROJECT,
+        ids,
+        index=ids.index(_present(found)),
+        key=f"project chooser {st.session_state.get(_MOVES, 0)}",
         format_func=lambda each: found[each].name,
         label_visibility="collapsed",
     )
     st.query_params[_PROJECT] = str(chosen)
-    st.session_state["current project"] = found[chosen]
+    st.session_state[_CHOSEN] = found[chosen]
+
+
+def _present(found: Mapping[int, Project]) -> int:
+    """The project that was chosen, or that the address names, or the first."""
+    chosen = project()
+    if chosen is not None and chosen.id in found:
+        return chosen.id
+    asked = st.query_params.get(_PROJECT, "")
+    return next((each for each in found if str(each) == asked), next(iter(found)))
 
 
 def project_name() -> str:

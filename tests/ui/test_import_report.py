@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from backend.db.models.content import Split
+from backend.intake.columns import ColumnMapping
+from backend.intake.reports import AnswerReport, ImportReport, SetReport
+from ui.components.import_report import sentences
+
+MAPPING = ColumnMapping(text="text")
+
+
+def posts(**counts: object) -> ImportReport:
+    values = {"project_created": False, "rows": 10} | counts
+    return ImportReport(
+        project_id=1,
+        project="Posts",
+        file_name="posts.csv",
+        format="csv",
+        encoding="utf-8",
+        mapping=MAPPING,
+        policy_version=1,
+        **values,  # type: ignore[arg-type]
+    )
+
+
+def test_what_came_in_is_said_first() -> None:
+    said = sentences(
+        posts(
+            added=8,
+            updated=1,
+            duplicates=1,
+            splits={Split.TRAIN: 6, Split.TEST: 2},
+            project_created=True,
+            none_label="safe",
+            none_guessed=True,
+        )
+    )
+    assert said == [
+        "8 posts added, 1 updated. 6 to train on, 2 to test.",
+        "The project Posts was made, with a first policy drawn from the labels.",
+        "The label “safe” means no violation, as its name suggests.",
+        "1 says the same as another post and became one with it.",
+    ]
+
+
+def test_nothing_new_is_said_in_one_sentence() -> None:
+    assert sentences(posts(unchanged=10)) == ["Nothing new: all 10 rows are here already."]
+    assert sentences(posts(rows=1, unchanged=1)) == ["Nothing new: the one row is here already."]
+
+
+def test_labels_that_the_policy_does_not_know_are_named() -> None:
+    said = sentences(posts(added=1, unknown_labels={"spam": 3, "rude": 1200}))
+    assert "spam (3), rude (1,200)" in said[-1]
+
+
+def test_answers_and_what_cannot_be_joined() -> None:
+    said = sentences(AnswerReport(project_id=1, rows=5, added=3, invalid=1, rechecked=2, unknown=2))
+    assert said == [
+        "3 answers of the teacher added, 2 with a recheck, 1 that cannot be read.",
+        "2 belong to posts that the project does not have.",
+    ]
+
+
+def test_a_set_says_how_many_posts_leave_training() -> None:
+    said = sentences(
+        SetReport(
+            project_id=1,
+            set_id=1,
+            name="checks",
+            number=2,
+            created=True,
+            mapping=MAPPING,
+            rows=12,
+            rejected_count=2,
+            positive=4,
+            held_out=3,
+        )
+    )
+    assert said == [
+        "The set checks (version 2) has 10 posts, 4 of them violations.",
+        "3 of the project's posts stand in it and are kept out of training.",
+    ]
