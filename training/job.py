@@ -47,6 +47,9 @@ class Config(BaseModel):
     rank: int = Field(16, ge=1, le=512, description="LoRA rank: more can learn more, and more by heart.")
     alpha: int = Field(32, ge=1, le=2048, description="LoRA scale; the update is multiplied by alpha / rank.")
     targets: str | tuple[str, ...] = Field("all-linear", description="Which linear layers get LoRA weights.")
+    layers: float = Field(
+        1.0, gt=0, le=1, description="Share of the layers, from the top, that learn; fewer are faster."
+    )
     weight_decay: float = Field(0.0, ge=0, le=1, description="Pull of the LoRA weights towards zero.")
     max_grad_norm: float = Field(1.0, gt=0, description="Longer gradients are scaled down to this norm.")
     max_length: int = Field(

@@ -24,8 +24,8 @@ from training.student import Student
 
 _log = logging.getLogger(__name__)
 
-TRAINED_TOKEN = 2.5
-"""Work of a token forward and backward, in units of one computed forward; a rough ratio."""
+_BACKWARD = 1.5
+"""Work of a token backward through all layers, in units of one computed forward; a rough ratio."""
 
 
 class TrainingError(Exception):
@@ -123,6 +123,8 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        # The backward pass ends below the lowest layer that learns.
+        self._token_work = 1 + _BACKWARD * config.layers
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
@@ -213,7 +215,7 @@ class Loop:
         self.step += 1
         self.last_loss = loss
         tokens = tokens_computed(batch, self.student.row_tokens)
-        self.reporter.work(TRAINED_TOKEN * tokens)
+        self.reporter.work(self._token_work * tokens)
         seconds = time.monotonic() - started
         self.reporter.write(
             "training",
@@ -270,7 +272,7 @@ class Loop:
         """Tell the reporter what lies ahead."""
         for step in range(self.step, self.steps):
             batch = [self.examples[index] for index in self.batch(step)]
-            self.reporter.plan(TRAINED_TOKEN * tokens_computed(batch, self.student.row_tokens))
+            self.reporter.plan(self._token_work * tokens_computed(batch, self.student.row_tokens))
         ahead = sum(mark > self.validated for mark in self.marks)
         if ahead:
             self.reporter.plan(ahead * tokens_computed(self.validation, self.student.row_tokens))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -229,6 +231,24 @@ def load_base(folder: Path, device: torch.device, max_length: int) -> Any:
     return model.to(device)
 
 
+def _frozen_layers(base: Any, share: float) -> str | None:
+    """A pattern for the modules in the layers below the upper share of them; None where all learn.
+
+    Nothing below the lowest LoRA weight needs a gradient, so the backward pass ends there.
+
+    Raises:
+        StudentError: the model's layers cannot be told.
+    """
+    count = base.config.num_hidden_layers
+    frozen = count - math.ceil(share * count)
+    if frozen == 0:
+        return None
+    for name, module in base.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
+            return rf"{re.escape(name)}\.({'|'.join(map(str, range(frozen)))})\..*"
+    raise StudentError("this base model's layers cannot be counted; let all of them learn (layers = 1)")
+
+
 def new_student(folder: Path, config: Config, device: torch.device, name: str) -> Student:
     """A base model with fresh LoRA weights in fp32, which change nothing until they are trained.
 
@@ -249,6 +269,7 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
         lora_alpha=config.alpha,
         lora_dropout=0.0,
         target_modules=targets,
+        exclude_modules=_frozen_layers(base, config.layers),
         bias="none",
     )
     torch.manual_seed(config.seed)

@@ -22,15 +22,18 @@ from training.student import Student, new_student
 CONFIG = Config(rank=4, alpha=8, max_length=256, batch_size=4)
 
 
-@pytest.fixture
-def student(tiny: Path) -> Student:
-    student = new_student(tiny, CONFIG, torch.device("cpu"), "tiny")
-    # Fresh LoRA weights change nothing; these do, so that every gradient is put to the test.
+def moved(student: Student) -> Student:
+    """Fresh LoRA weights change nothing; these do, so that every gradient is put to the test."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for weight in student.trained_parameters().values():
             weight.normal_(0.0, 0.05, generator=generator)
     return student
+
+
+@pytest.fixture
+def student(tiny: Path) -> Student:
+    return moved(new_student(tiny, CONFIG, torch.device("cpu"), "tiny"))
 
 
 @pytest.fixture
@@ -139,14 +142,26 @@ def test_tokens_computed_counts_what_is_packed(examples: list[Example]) -> None:
         assert tokens_computed(examples, budget) == sum(len(row.ids) for row in pack(examples, budget))
 
 
+@pytest.mark.parametrize(
+    ("share", "learning"), [(0.5, {"1"}), (0.3, {"1"}), (0.6, {"0", "1"}), (1.0, {"0", "1"})]
+)
+def test_only_the_upper_share_of_the_layers_learns(tiny: Path, share: float, learning: set[str]) -> None:
+    student = new_student(tiny, CONFIG.model_copy(update={"layers": share}), torch.device("cpu"), "tiny")
+    layers = {name.split(".layers.")[1].split(".")[0] for name in student.trained_parameters()}
+    assert layers == learning
+    assert len(student.adapter_weights()) == 14 * len(learning)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
-def test_the_adapter_gives_the_same_answers_in_plain_peft(
-    student: Student, tiny: Path, tmp_path: Path
-) -> None:
+def test_the_adapter_gives_the_same_answers_in_plain_peft(tiny: Path, tmp_path: Path, share: float) -> None:
     import safetensors.torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
+    student = moved(
+        new_student(tiny, CONFIG.model_copy(update={"layers": share}), torch.device("cpu"), "tiny")
+    )
     tmp_path.joinpath("a").mkdir()
     safetensors.torch.save_file(student.adapter_weights(), tmp_path / "a" / "adapter_model.safetensors")
     student.write_adapter_config(tmp_path / "a")
