@@ -1,9 +1,11 @@
 import pytest
 
 from backend.db.engine import Database
-from backend.db.models.jobs import JobKind
+from backend.db.models.base import now
+from backend.db.models.jobs import JobKind, JobState
 from backend.jobs.service import JobService
 from backend.settings import get_settings
+from backend.teacher.service import TeacherService
 from tests.ui.scene import open_page, press, seed, shown
 
 
@@ -45,6 +47,20 @@ def test_asking_makes_a_job_and_says_that_no_worker_runs(
     assert "not to be seen" not in said
     press(app, "Cancel")
     assert "No worker is running, so this waits" not in shown(app)
+
+
+def test_posts_without_an_answer_are_accounted_for(sqlite_database: Database) -> None:
+    project = seed(sqlite_database, answered=False)
+    with sqlite_database.write() as session:
+        job = TeacherService(session).start(project.id, person="tester")
+        job.state, job.finished_at = JobState.SUCCEEDED, now()
+        job.result = {"failed": {"rejected": 30}, "said": {"rejected": "**no** such key"}}
+    app = open_page("teacher")
+    assert not app.exception
+    [warning] = app.warning
+    assert "30 posts got no answer: request refused" in warning.value
+    assert "\\*\\*no\\*\\* such key" in warning.value
+    assert "Are the key and the model's name right?" in warning.value
 
 
 def test_a_teacher_that_cannot_be_used_is_said_in_words(

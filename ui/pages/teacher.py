@@ -32,6 +32,14 @@ _FAILURES = {
     "rejected": "request refused",
     "garbage": "no chat completion",
 }
+_MEND = {
+    "rate-limit": "Ask again later, or fewer at once with `OVERRULE_TEACHER_CONCURRENCY`.",
+    "server-error": "The server has trouble; ask again later.",
+    "timeout": "Ask again later, or give it longer with `OVERRULE_TEACHER_TIMEOUT`.",
+    "connection": "Is the address right, and the server running?",
+    "rejected": "Are the key and the model's name right?",
+    "garbage": "Is the address that of an OpenAI-compatible server, with its `/v1`?",
+}
 _BOTH, _TEACHER_ONLY, _PEOPLE_ONLY = "both name it", "only the teacher", "only people"
 
 
@@ -166,6 +174,7 @@ def _runs(job_id: int | None) -> bool:
                 jobs.draw(now)
                 jobs.buttons(now)
                 jobs.log(now.job)
+        _unanswered(now.job)
     with get_database().read() as found:
         runs = TeacherService(found).runs(session.project_id())
     st.markdown("### Runs", anchors=False)
@@ -180,6 +189,19 @@ def _runs(job_id: int | None) -> bool:
         return under_way
     _runs_table(runs)
     return under_way
+
+
+def _unanswered(job: Job) -> None:
+    """Why posts of the newest run got no answer, in words and with what to do."""
+    result = job.result or {}
+    for kind, posts in (result.get("failed") or {}).items():
+        said = (result.get("said") or {}).get(kind)
+        lines = [
+            f"**{numbers.things(posts, 'post')} got no answer: {_FAILURES.get(kind, text.label(kind))}.**"
+        ]
+        lines += [f"Last reported: {text.label(str(said))}"] if said else []
+        lines += [f"{_MEND.get(kind, '')} These posts are asked again the next time."]
+        st.warning("  \n".join(lines), icon=":material/warning:")
 
 
 def _runs_table(runs: Sequence[TeacherRunSummary]) -> None:
