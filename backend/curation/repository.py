@@ -251,6 +251,7 @@ def _decisions(project_id: int) -> Select[*tuple[Any, ...]]:
 
 
 _AGAIN = aliased(TeacherAnswer)
+_ROUND = aliased(TeacherAnswer)
 _WHITE_SPACE = " \t\r\n"
 
 
@@ -299,13 +300,21 @@ def _columns(cut: Callable[[Any], Any]) -> list[ColumnElement[Any]]:
 
 
 def _with_answers(query: Select[*tuple[Any, ...]], project_id: int) -> Select[*tuple[Any, ...]]:
+    # Looked up item by item in the unique index: joined on its three columns, PostgreSQL would
+    # at times walk all answers for every chunk.
+    again_id = (
+        select(_ROUND.id)
+        .where(
+            _ROUND.run_id == TeacherAnswer.run_id,
+            _ROUND.item_id == TeacherAnswer.item_id,
+            _ROUND.round == 1,
+        )
+        .scalar_subquery()
+    )
     return (
         query.select_from(Item)
         .outerjoin(TeacherAnswer, TeacherAnswer.id == Item.answer_id)
-        .outerjoin(
-            _AGAIN,
-            (_AGAIN.run_id == TeacherAnswer.run_id) & (_AGAIN.item_id == Item.id) & (_AGAIN.round == 1),
-        )
+        .outerjoin(_AGAIN, _AGAIN.id == again_id)
         .outerjoin(Judgement, Judgement.id == Item.decision_id)
         .where(Item.project_id == project_id)
     )
