@@ -21,9 +21,12 @@ from backend.jobs.queue import JobQueue
 from backend.jobs.service import JobService
 from backend.projects.service import ProjectService
 from backend.runs.service import RunService
-from backend.settings import get_settings
+from backend.settings import Settings, get_settings
+from backend.teacher.service import TeacherService
 from tests.backend.jobs.stand_in import HASH
 from tests.backend.runs.build import add_decided_project, add_version
+from tests.backend.teacher.posts import add_posts
+from tests.backend.teacher.server import after, judges, serving
 
 SECONDS = 90
 
@@ -260,3 +263,29 @@ def test_a_worker_that_is_asked_to_end_leaves_its_trainer_at_work(
         assert JobService(session).worker().seconds_since_beat is None
     with JobQueue(get_settings().queue) as queue:
         assert queue.waiting() == set()
+
+
+def test_a_teacher_run_waits_for_the_next_worker_which_goes_on_with_it(
+    sqlite_database: Database, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"scam: pay me {number}" for number in range(30)]
+    with serving() as server:
+        server.answer = lambda asked: after(0.2, judges("scam"))
+        monkeypatch.setenv("OVERRULE_TEACHER_URL", server.url)
+        monkeypatch.setenv("OVERRULE_TEACHER_KEY", "sk-test")
+        monkeypatch.setenv("OVERRULE_TEACHER_CONCURRENCY", "1")
+        project_id = add_posts(sqlite_database, *texts)
+        with sqlite_database.write() as session:
+            job = TeacherService(session, Settings()).start(project_id, person="ada")
+        first = start_worker(started)
+        wait_for(sqlite_database, job.id, lambda job: (job.progress or 0) > 0)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(SECONDS) == 0
+        assert read(sqlite_database, job.id).state is JobState.QUEUED
+        start_worker(started)
+        done = wait_for(sqlite_database, job.id, has(JobState.SUCCEEDED))
+    assert done.result is not None
+    assert done.result["left"] == 0
+    asked = [request.post for request in server.asked]
+    assert set(asked) == set(texts)
+    assert len(asked) <= len(texts) + 1, "only the request that was under way is made again"
