@@ -4,16 +4,21 @@
           train.parquet                  id, text, labels, analysis, harmful
           validation.parquet             the same columns
           sets/NAME.parquet              id, text
+          sets/thresholds.parquet        id, text, labels: where given, thresholds are chosen on these
           progress.jsonl                 one event a line (training/progress.py)
           log.txt
           checkpoints/                   complete or absent
           adapter/                       safetensors, adapter_config.json, overrule.json
-          predictions/NAME.parquet       id, p_<code>…, valid_mass: the student
+          predictions/NAME.parquet       id, p_<code>…, any_violation, valid_mass: the student
           predictions/base/NAME.parquet  the same for the base model, where asked for
           metrics.json  result.json
 
 `labels` and `harmful` are lists of strings, labels being category codes; `analysis` may be
-null, and such a row is learned in the direct form only. NAME "validation" is always scored.
+null, and such a row is learned in the direct form only.
+
+`validation.parquet` has the answers that are taught, for the loss; "thresholds" has what people
+decided, so that the thresholds are the same people's whatever was taught. Without that set
+validation is scored and serves for both.
 """
 
 from __future__ import annotations
@@ -28,6 +33,9 @@ from training.policy import Policy
 
 Answers = Literal["direct", "reasoned", "both"]
 Kind = Literal["train", "score"]
+
+THRESHOLDS = "thresholds"
+"""The set that thresholds are chosen on."""
 
 
 class Config(BaseModel):

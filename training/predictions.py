@@ -1,4 +1,4 @@
-"""A job's predictions: every set scored, thresholds chosen on validation."""
+"""A job's predictions: every set scored, thresholds chosen on one of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training import hardware
 from training.answers import answer_tree
 from training.data import DataError, Row, known_labels, read_rows
 from training.files import write_parquet
-from training.job import Job
+from training.job import THRESHOLDS, Job
 from training.policy import Policy
 from training.progress import Reporter
 from training.prompt import Form, Renderer
@@ -31,7 +31,7 @@ Sets = dict[str, list[Row]]
 
 
 def read_sets(folder: Path, job: Job) -> Sets:
-    """The posts to score by name: validation where it exists, then the job's sets.
+    """The job's posts by name: validation where it exists, then the job's sets.
 
     Raises:
         DataError: a set is missing or unreadable, or a post has no text.
@@ -42,7 +42,7 @@ def read_sets(folder: Path, job: Job) -> Sets:
         sets[VALIDATION] = read_rows(validation, labelled=True)
     for name in job.sets:
         if name != VALIDATION:
-            sets[name] = read_rows(folder / "sets" / f"{name}.parquet", labelled=False)
+            sets[name] = read_rows(folder / "sets" / f"{name}.parquet", labelled=name == THRESHOLDS)
         elif VALIDATION not in sets:
             raise DataError("the job asks to score validation.parquet, and there is none")
     for name, rows in sets.items():
@@ -50,6 +50,11 @@ def read_sets(folder: Path, job: Job) -> Sets:
             if row.text is None:
                 raise DataError(f"row {row.id!r} of {name} has no text to score")
     return sets
+
+
+def to_score(sets: Sets) -> Sets:
+    """The posts to score: validation only where no other set chooses the thresholds."""
+    return {name: rows for name, rows in sets.items() if name != VALIDATION or THRESHOLDS not in sets}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class Scorer:
 
         Returns:
             `thresholds` by code, empty where nothing can choose them, and `validation`, how good
-            the scores are there.
+            the scores are on the posts that chose them.
         """
         summary: dict[str, Any] = {"thresholds": {}}
         self.reporter.begin()
@@ -101,7 +106,7 @@ class Scorer:
             if not path.is_file():
                 write_parquet(path, self._rows(student, rows, before))
             before += len(rows)
-            if name == VALIDATION:
+            if name in (VALIDATION, THRESHOLDS):
                 summary |= on_validation(self.renderer.policy, rows, pd.read_parquet(path))
         return summary
 

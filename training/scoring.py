@@ -6,6 +6,7 @@ product of its tokens' probabilities after the prompt,
 
     valid_mass  = sum of P over all valid answers
     p_<code>    = sum of P over the valid answers that name the category / valid_mass
+    any_violation = sum of P over the valid answers but "none" / valid_mass
 
 This is exact, not sampled and not read from generated text. A student that was taught the
 reasoned form only first writes its reason (greedily), and the same is then taken of the
@@ -60,7 +61,7 @@ def score(
         on_progress: called after each row of posts; it may raise to stop.
 
     Returns:
-        One line a post in the given order: id, p_<code> for each category, valid_mass.
+        One line a post in the given order: id, p_<code> for each category, any_violation, valid_mass.
 
     Raises:
         ScoringError: the policy leaves no room for a post, or a probability is no number.
@@ -68,7 +69,7 @@ def score(
     tree = answer_tree(renderer, form, max_labels)
     examples = prompts(renderer, texts, form, tree, max_length)
     names = [f"p_{code}" for code in renderer.policy.codes]
-    result = np.zeros((len(texts), len(names) + 1))
+    result = np.zeros((len(texts), len(names) + 2))
     if examples:
         tails = [example.post + example.suffix for example in examples]
         if form == "reasoned":
@@ -84,7 +85,7 @@ def score(
                 on_progress(done, len(texts), tokens)
     if not np.isfinite(result).all():
         raise ScoringError("the model's probabilities are no numbers; its weights are broken")
-    table = pd.DataFrame(result, columns=[*names, "valid_mass"])
+    table = pd.DataFrame(result, columns=[*names, "any_violation", "valid_mass"])
     table.insert(0, "id", list(ids))
     return table
 
@@ -159,12 +160,13 @@ def _diagonal(blocks: Sequence[Tensor]) -> Tensor:
 
 
 def _naming(tree: AnswerTree, renderer: Renderer) -> Tensor:
-    """Which answers name which category, (C, A) bool."""
-    return torch.tensor([[code in labels for labels in tree.answers] for code in renderer.policy.codes])
+    """Which answers name which category, and last which name any, (C + 1, A) bool."""
+    naming = [[code in labels for labels in tree.answers] for code in renderer.policy.codes]
+    return torch.tensor([*naming, [bool(labels) for labels in tree.answers]])
 
 
 def _probabilities(answers: Tensor, named: Tensor) -> np.ndarray[Any, Any]:
-    """Answers' log probabilities (B, A) to p_<code>… and valid_mass, (B, C + 1)."""
+    """Answers' log probabilities (B, A) to p_<code>…, any_violation and valid_mass, (B, C + 2)."""
     answers = answers.double()
     valid = torch.logsumexp(answers, dim=1)
     nothing = torch.tensor(float("-inf"), dtype=answers.dtype)

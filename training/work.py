@@ -23,7 +23,7 @@ from training.files import write_bytes, write_json
 from training.folder import fetch_folder
 from training.job import Job
 from training.loop import Loop, Trained
-from training.predictions import VALIDATION, Scorer, Sets, read_sets
+from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
 from training.progress import Reporter
 from training.prompt import Form, Renderer
 from training.result import Record
@@ -217,7 +217,8 @@ def _write_adapter(folder: Path, student: Student, card: Card) -> None:
 
 
 def _scorer(at: _Work, sets: Sets, form: Form, max_length: int) -> Scorer:
-    return Scorer(sets, at.renderer, form, at.job.max_labels, max_length, at.reporter, at.stop)
+    chosen = to_score(sets)
+    return Scorer(chosen, at.renderer, form, at.job.max_labels, max_length, at.reporter, at.stop)
 
 
 def _score_models(at: _Work, scorer: Scorer, student: Student, *, base_too: bool) -> dict[str, Any]:

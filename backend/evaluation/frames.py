@@ -25,7 +25,7 @@ class Scores:
     Attributes:
         ids: the posts, as the file has them.
         values: (n, k).
-        any_violation: (n,) of the column `p_any`; None where the file has none.
+        any_violation: (n,) of the column `any_violation`; None where the file has none.
     """
 
     ids: tuple[int, ...]
@@ -46,7 +46,7 @@ class Scores:
     def any_scores(self) -> Floats | None:
         """(n,) the probability that a post breaks any rule; None where no score can be used.
 
-        `p_any` where the trainer gives it, for it alone counts answers that name two categories
+        `any_violation` where the trainer gives it, for it alone counts answers that name two categories
         once. Else the highest of the categories, which is never above the true one. Adding the
         categories up, or taking them for independent, would go above it.
         """
@@ -84,7 +84,7 @@ class Scores:
 
 
 def read_scores(frame: pd.DataFrame, codes: Sequence[str]) -> Scores:
-    """Read a prediction file: id, p_<code> for each category, p_any where given.
+    """Read a prediction file: id, p_<code> for each category, any_violation where given.
 
     Raises:
         InvalidInputError: a column is missing, an id is none of ours or comes twice, or a score
@@ -104,7 +104,7 @@ def read_scores(frame: pd.DataFrame, codes: Sequence[str]) -> Scores:
         tuple(int(post) for post in ids),
         tuple(codes),
         values,
-        _probabilities(frame, ["p_any"])[:, 0] if "p_any" in frame.columns else None,
+        _probabilities(frame, ["any_violation"])[:, 0] if "any_violation" in frame.columns else None,
     )
 
 

@@ -170,10 +170,10 @@ class EvaluationRepository:
             .order_by(EvaluationRow.id)
         )
 
-    def validation_texts(self, project_id: int) -> Iterator[list[tuple[int, str]]]:
-        """Keys and texts of the validation items that have a decision with labels, in parts."""
-        return self._texts(
-            select(Item.id, Item.text)
+    def validation_posts(self, project_id: int) -> Iterator[list[tuple[int, str, tuple[str, ...]]]]:
+        """Keys, texts and decisions of the validation items that have a decision with labels, in parts."""
+        query = (
+            select(Item.id, Item.text, Judgement.labels)
             .join(Judgement, Judgement.id == Item.decision_id)
             .where(
                 Item.project_id == project_id,
@@ -182,6 +182,9 @@ class EvaluationRepository:
             )
             .order_by(Item.id)
         )
+        result = self._session.execute(query.execution_options(yield_per=_CHUNK))
+        for part in result.partitions():
+            yield [(row[0], row[1], row[2] or ()) for row in part]
 
     def _texts(self, query: Select[int, str]) -> Iterator[list[tuple[int, str]]]:
         result = self._session.execute(query.execution_options(yield_per=_CHUNK))

@@ -30,7 +30,7 @@ from backend.evaluation.results import (
     Report,
 )
 from backend.evaluation.said import Said, from_labels, from_scores
-from backend.evaluation.sets import freeze_test_split, write_texts
+from backend.evaluation.sets import freeze_test_split, write_labelled, write_texts
 from backend.evaluation.stored import (
     headline,
     model_row,
@@ -102,11 +102,11 @@ class EvaluationService:
         return write_texts(self._evaluations.set_texts(self._set(set_id).id), path)
 
     def write_validation(self, project_id: int, path: Path) -> int:
-        """Write the validation posts that have a decision (parquet: id, text); return their number.
+        """Write the validation posts with their decisions (parquet: id, text, labels); return their number.
 
-        Thresholds are chosen on these, for a model that brings no validation posts of its own.
+        Every model's thresholds are chosen on these, whatever it was taught.
         """
-        return write_texts(self._evaluations.validation_texts(project_id), path)
+        return write_labelled(self._evaluations.validation_posts(project_id), path)
 
     # Evaluations
 
@@ -135,7 +135,7 @@ class EvaluationService:
         Args:
             model: the base model's name.
             policy_version_id: the one that the model was scored under.
-            validation: the trainer's frame (id, p_<code>…, p_any where given), ids being items';
+            validation: the trainer's frame (id, p_<code>…, any_violation where given), ids being items';
                 thresholds are chosen on what stands for these items.
             predictions: the same for the set, ids being its rows'.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,14 +77,27 @@ def _decided(evaluations: EvaluationRepository, project_id: int, codes: Sequence
     return decided
 
 
+_TEXTS = pa.schema([("id", pa.string()), ("text", pa.string())])
+_LABELLED = _TEXTS.append(pa.field("labels", pa.list_(pa.string())))
+
+
 def write_texts(parts: Iterable[Sequence[tuple[int, str]]], path: Path) -> int:
     """Write posts for the trainer (parquet: id, text), part after part; return their number."""
+    return _write(([(str(key), text) for key, text in part] for part in parts), _TEXTS, path)
+
+
+def write_labelled(parts: Iterable[Sequence[tuple[int, str, tuple[str, ...]]]], path: Path) -> int:
+    """Write posts with their labels (parquet: id, text, labels); return their number."""
+    rows = ([(str(key), text, list(labels)) for key, text, labels in part] for part in parts)
+    return _write(rows, _LABELLED, path)
+
+
+def _write(parts: Iterable[Sequence[tuple[Any, ...]]], schema: pa.Schema, path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    schema = pa.schema([("id", pa.string()), ("text", pa.string())])
     written = 0
     with pq.ParquetWriter(path, schema) as writer:
         for part in parts:
-            columns = {"id": [str(key) for key, _ in part], "text": [text for _, text in part]}
+            columns = dict(zip(schema.names, zip(*part, strict=True), strict=True))
             writer.write_table(pa.table(columns, schema=schema))
             written += len(part)
     return written

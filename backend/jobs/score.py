@@ -18,11 +18,8 @@ from backend.runs import folder as job_folder
 from backend.runs.repository import RunRepository
 from backend.runs.service import RunService
 from backend.settings import Settings
-from training.job import Config
+from training.job import THRESHOLDS, Config
 from training.job import Job as TrainerJob
-
-_THRESHOLDS = "thresholds"
-"""The set of validation posts that thresholds are chosen on, for all models of a job alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class Scoring:
         for model in self._models(job, payload):
             folder = Path(job.folder or "") / "models" / model.folder_name
             hashes = job_folder.kept_result(folder)["hashes"]
-            validation = job_folder.read_predictions(folder, _THRESHOLDS)
+            validation = job_folder.read_for_thresholds(folder)
             for set_id in payload.set_ids:
                 self._evaluation.ingest(
                     set_id,
@@ -88,7 +85,8 @@ class Scoring:
         (folder / "sets").mkdir(parents=True, exist_ok=True)
         for set_id in payload.set_ids:
             self._evaluation.write_set(set_id, folder / "sets" / f"{job_folder.set_name(set_id)}.parquet")
-        self._evaluation.write_validation(job.project_id, folder / "sets" / f"{_THRESHOLDS}.parquet")
+        thresholds = folder / "sets" / f"{THRESHOLDS}.parquet"
+        self._evaluation.write_validation(job.project_id, thresholds)
         policies = PolicyService(self._session)
         TrainerJob(
             kind="score",
@@ -96,7 +94,7 @@ class Scoring:
             policy=policies.training_policy(policies.get(model.policy_version_id)),
             config=model.config,
             adapter=None if model.adapter is None else str(model.adapter),
-            sets=(_THRESHOLDS, *(job_folder.set_name(set_id) for set_id in payload.set_ids)),
+            sets=(THRESHOLDS, *(job_folder.set_name(set_id) for set_id in payload.set_ids)),
             prompt_hash=model.prompt_hash,
         ).write(folder)
 

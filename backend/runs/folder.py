@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backend.errors import OverruleError
-from training.job import Job
+from training.job import THRESHOLDS, Job
 
 VALIDATION = "validation"
 
@@ -105,9 +105,14 @@ def kept_result(folder: Path) -> dict[str, Any]:
 
 
 def read_predictions(folder: Path, name: str, *, base: bool = False) -> pd.DataFrame:
-    """The probabilities of one set: id, p_<code>…, valid_mass."""
+    """The probabilities of one set: id, p_<code>…, any_violation, valid_mass."""
     place = folder / "predictions" / "base" if base else folder / "predictions"
     return pd.read_parquet(place / f"{name}.parquet")
+
+
+def read_for_thresholds(folder: Path, *, base: bool = False) -> pd.DataFrame:
+    """The probabilities of the posts that thresholds are chosen on."""
+    return read_predictions(folder, THRESHOLDS, base=base)
 
 
 def has_predictions(folder: Path, name: str, *, base: bool = False) -> bool:

@@ -29,7 +29,7 @@ from backend.runs.estimate import SAMPLE, estimate
 from backend.runs.repository import RunRepository
 from backend.runs.views import Estimate, RunSummary
 from backend.settings import Settings, get_settings
-from training.job import Config
+from training.job import THRESHOLDS, Config
 from training.job import Job as TrainerJob
 
 FIRST_PRESET = "standard"
@@ -222,13 +222,14 @@ class RunService:
             path = folder / "sets" / f"{job_folder.set_name(set_id)}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             evaluation.write_set(set_id, path)
+        evaluation.write_validation(run.project_id, folder / "sets" / f"{THRESHOLDS}.parquet")
         policies = PolicyService(self._session)
         TrainerJob(
             kind="train",
             base_model=run.base_model,
             policy=policies.training_policy(policies.get(run.policy_version_id)),
             config=Config.model_validate(run.config),
-            sets=tuple(job_folder.set_name(set_id) for set_id in set_ids),
+            sets=(THRESHOLDS, *(job_folder.set_name(set_id) for set_id in set_ids)),
             score_base=any(not self._base_is_scored(run, set_id) for set_id in set_ids),
         ).write(folder)
 
@@ -254,7 +255,7 @@ class RunService:
             run_id=None if base else run.id,
             policy_version_id=run.policy_version_id,
             prompt_hash=run.prompt_hash,
-            validation=job_folder.read_predictions(folder, job_folder.VALIDATION, base=base),
+            validation=job_folder.read_for_thresholds(folder, base=base),
             predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id), base=base),
             job_id=run.job_id,
             person=run.created_by,

@@ -160,7 +160,9 @@ def test_validation_is_even_and_includes_the_end() -> None:
 
 def snapshot(step: int) -> Snapshot:
     weights = {"a": torch.full((3,), float(step))}
-    return Snapshot(step, step, weights, {"a/exp_avg": torch.zeros(3)}, {}, Best(0.5, step, {"a": weights["a"].clone()}))
+    return Snapshot(
+        step, step, weights, {"a/exp_avg": torch.zeros(3)}, {}, Best(0.5, step, {"a": weights["a"].clone()})
+    )
 
 
 def test_the_newest_complete_checkpoint_of_the_same_run_is_picked(tmp_path: Path) -> None:

@@ -39,16 +39,18 @@ def brute_force(
     student: Student, renderer: Renderer, prompt: tuple[int, ...], form: Form, max_labels: int
 ) -> tuple[list[float], float]:
     """Every answer scored by a full forward of its own."""
-    total, named = 0.0, dict.fromkeys(renderer.policy.codes, 0.0)
+    total, none, named = 0.0, 0.0, dict.fromkeys(renderer.policy.codes, 0.0)
     for labels in label_sets(renderer.policy.codes, max_labels):
         answer = renderer.label_ids(form, labels)
         logits = student.model(input_ids=torch.tensor([prompt + answer])).logits[0].double().log_softmax(-1)
         at = range(len(prompt) - 1, len(prompt) + len(answer) - 1)
         chance = sum(logits[place, token].item() for place, token in zip(at, answer, strict=True))
         total += np.exp(chance)
+        none = np.exp(chance) if not labels else none
         for code in labels:
             named[code] += np.exp(chance)
-    return [value / total for value in named.values()], total
+    violation = total - none
+    return [value / total for value in (*named.values(), violation)], total
 
 
 @pytest.mark.parametrize(("max_labels", "budget"), [(1, 1), (2, 300), (3, 1024)])
@@ -60,7 +62,9 @@ def test_scores_equal_brute_force(student: Student, renderer: Renderer, max_labe
     assert examples[-1].shortened
     for index, example in enumerate(examples):
         expected, mass = brute_force(student, renderer, example.ids, "direct", max_labels)
-        got = table.loc[index, [f"p_{code}" for code in POLICY.codes]].to_numpy(dtype=float)
+        got = table.loc[index, [*(f"p_{code}" for code in POLICY.codes), "any_violation"]].to_numpy(
+            dtype=float
+        )
         np.testing.assert_allclose(got, expected, atol=1e-4)
         assert table.loc[index, "valid_mass"] == pytest.approx(mass, rel=1e-3)
 
@@ -86,7 +90,9 @@ def test_reasoned_scores_equal_brute_force_after_the_written_reason(
         )
         assert renderer.decode(tail).endswith(CLASSIFICATION)
         expected, mass = brute_force(student, renderer, example.prefix + tail, "reasoned", 2)
-        got = table.loc[index, [f"p_{code}" for code in POLICY.codes]].to_numpy(dtype=float)
+        got = table.loc[index, [*(f"p_{code}" for code in POLICY.codes), "any_violation"]].to_numpy(
+            dtype=float
+        )
         np.testing.assert_allclose(got, expected, atol=1e-4)
         assert table.loc[index, "valid_mass"] == pytest.approx(mass, rel=1e-3)
 

@@ -35,7 +35,7 @@ def test_a_file_is_read_and_put_in_order() -> None:
 
 
 def test_the_trainers_own_probability_of_any_violation_counts() -> None:
-    table = frame({1: (0.6, 0.6)}, CODES).assign(p_any=0.7)
+    table = frame({1: (0.6, 0.6)}, CODES).assign(any_violation=0.7)
     assert read_scores(table, CODES).any_scores().tolist() == [0.7]
 
 

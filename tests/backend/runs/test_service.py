@@ -60,7 +60,10 @@ def test_a_run_is_written_for_the_trainer(database: Database) -> None:
         assert list(train.columns) == ["id", "text", "labels", "analysis", "harmful"]
         assert len(train) == sum(1 for _ in train["id"]) == next(iter(COUNTS.values()))
         assert train["id"].map(type).eq(str).all()
-        [name] = job.sets
+        thresholds, name = job.sets
+        decided = pd.read_parquet(folder / "sets" / f"{thresholds}.parquet")
+        assert list(decided.columns) == ["id", "text", "labels"]
+        assert len(decided) > 0
         assert len(pd.read_parquet(folder / "sets" / f"{name}.parquet")) == 6
         written = (folder / "job.json").stat().st_mtime_ns
         service.prepare(run, folder)
