@@ -23,8 +23,9 @@ test: $(VENV)/dev.stamp
 	@OVERRULE_MODEL_CACHE="$(TEST_MODELS)" $(BIN)/overrule models pull
 	@OVERRULE_MODEL_CACHE="$(TEST_MODELS)" $(BIN)/pytest -n 2 --dist loadfile $(TESTS)
 
+# Whether a name is of this project depends on other files, which ruff's cache does not look at.
 lint: $(VENV)/dev.stamp
-	$(BIN)/ruff check
+	$(BIN)/ruff check --no-cache
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports

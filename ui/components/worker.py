@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import streamlit as st
-from backend.jobs.service import JobService
 from markupsafe import Markup
 
 from backend.db.engine import get_database
+from backend.jobs.service import JobService
 from ui.components import errors, text
 
 _DOT = Markup('<div class="ov-worker"><span class="ov-dot {}"></span>{}</div>')
