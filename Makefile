@@ -20,7 +20,7 @@ run: $(VENV)/run.stamp
 	@$(BIN)/overrule run $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/dev.stamp
-	@OVERRULE_MODEL_CACHE="$(TEST_MODELS)" $(BIN)/overrule models pull
+	@OVERRULE_MODEL_CACHE="$(TEST_MODELS)" $(BIN)/overrule models pull default
 	@OVERRULE_MODEL_CACHE="$(TEST_MODELS)" $(BIN)/pytest -n 2 --dist loadfile $(TESTS)
 
 # Whether a name is of this project depends on other files, which ruff's cache does not look at.
