@@ -122,6 +122,35 @@ def test_a_key_pressed_twice_decides_one_post(desk: App) -> None:
     assert verdicts(desk.database) == [Verdict.DISCARD]
 
 
+def test_keys_pressed_in_a_hurry_all_count(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    place(page, 1)
+    press(page, "w")
+    press(page, "2")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    place(page, 2)
+    with desk.database.read() as session:
+        stored = session.scalars(select(Judgement).where(Judgement.source == Source.REVIEW)).one()
+    assert stored.labels == ("hate", "scam")
+    assert stored.reason is not None and "hate and scam" in stored.reason
+
+
+def test_words_typed_just_before_saving_are_saved(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    place(page, 1)
+    press(page, "e")
+    expect(page.get_by_role("textbox", name="Reason")).to_be_focused()
+    page.keyboard.type(" Typed last.")
+    page.get_by_role("button", name="Save").click()
+    place(page, 2)
+    with desk.database.read() as session:
+        stored = session.scalars(select(Judgement).where(Judgement.source == Source.REVIEW)).one()
+    assert stored.reason == "Because of 0. Typed last."
+
+
 def test_a_reload_keeps_the_post_and_another_browser_gets_another(desk: App) -> None:
     seed(desk.database)
     one = desk.open("review")

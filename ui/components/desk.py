@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -23,6 +22,7 @@ from ui.components import errors, session
 from ui.components.labels import Looks
 
 _DRAFT, _QUEUE, _SAVED, _NOTICE = "review draft", "review queue", "review saved", "review notice"
+_SAVE = "review save asked for"
 _SWITCHED, _MOVED, _MOVES = "review queue switched", "review queue moved", "review queue moves"
 
 
@@ -48,6 +48,21 @@ class Draft:
     labels: tuple[str, ...] | None = None
     teachers_words: bool = False
     edited: bool = False
+
+    def chosen(self, item: ReviewItem) -> tuple[str, ...] | None:
+        """The labels of the decision: a bad reason leaves the teacher's."""
+        if self.mode is Mode.REASON and item.answer is not None:
+            return item.answer.labels
+        return self.labels
+
+
+def key(name: str, item: ReviewItem) -> str:
+    """A button's key on this very post.
+
+    A key that is pressed twice in a hurry then means the post that was seen, never the one
+    that comes after it.
+    """
+    return f"{name}-{item.id}"
 
 
 def service(database: Session) -> ReviewService:
@@ -172,17 +187,64 @@ def quotes(item: ReviewItem) -> list[str]:
     return [quote for quote in (item.answer.harmful if item.answer else ()) if spans(item.text, [quote])]
 
 
-def reason(
-    item: ReviewItem, current: Draft, chosen: Sequence[str], looks: Looks, quoted: Sequence[str]
-) -> str:
-    """The reason to begin with: the teacher's words, or composed from quote and rule."""
+def quotes_key(item: ReviewItem) -> str:
+    """The key of the field with the quotes."""
+    return f"quotes-{item.id}"
+
+
+def reason_key(item: ReviewItem, current: Draft) -> str:
+    """The key of the field with the reason."""
+    return f"reason-{item.id}-{current.mode}"
+
+
+def quoted(item: ReviewItem, current: Draft) -> tuple[str, ...]:
+    """The passages that are quoted now; none where no rule is broken."""
+    return tuple(st.session_state.get(quotes_key(item), quotes(item))) if current.chosen(item) else ()
+
+
+def reason(item: ReviewItem, current: Draft, looks: Looks) -> str:
+    """The reason as it stands: the person's, or the teacher's words, or composed from quote and rule."""
+    if current.edited:
+        return str(st.session_state.get(reason_key(item, current), ""))
     if current.teachers_words and item.answer is not None:
         return item.answer.analysis
+    named = current.chosen(item) or ()
+    chosen = [code for code in looks.current if code in named]
     rule = "; ".join(looks.rule(code).rstrip(".") for code in chosen if looks.rule(code))
-    return compose_reason([looks.name(code) for code in chosen], " … ".join(quoted), rule)
+    names = [looks.name(code) for code in chosen]
+    return compose_reason(names, " … ".join(quoted(item, current)), rule)
 
 
-def decide(item: ReviewItem, verdict: Verdict, **parts: Any) -> None:
+def ask_to_save(item: ReviewItem) -> None:
+    """Save what is being written, as soon as every key that was pressed has been heard.
+
+    Keys that come while the page is at work arrive together and in no order: a label chosen
+    just before saving would else be missing from what is saved.
+    """
+    st.session_state[_SAVE] = item.id
+
+
+def save(item: ReviewItem, looks: Looks) -> bool:
+    """Store the draft if that was asked for; true if it was stored."""
+    asked, current = st.session_state.pop(_SAVE, None), draft(item)
+    if asked != item.id or current is None or current.chosen(item) is None:
+        return False
+    parts: dict[str, Any] = {
+        "harmful": quoted(item, current),
+        "reason": reason(item, current, looks),
+    }
+    if current.mode is Mode.REASON:
+        return _store(item, Verdict.BAD_REASON, **parts)
+    verdict = Verdict.FROM_SCRATCH if item.answer is None else Verdict.WRONG_LABELS
+    return _store(item, verdict, labels=current.labels, **parts)
+
+
+def decide(item: ReviewItem, verdict: Verdict) -> None:
+    """Store a verdict that needs nothing more."""
+    _store(item, verdict)
+
+
+def _store(item: ReviewItem, verdict: Verdict, **parts: Any) -> bool:
     """Store a decision in a transaction of its own; the editor closes only if it was stored."""
     with errors.kept():
         with get_database().write() as database:
@@ -190,6 +252,8 @@ def decide(item: ReviewItem, verdict: Verdict, **parts: Any) -> None:
             saved = service(database).decide(item.id, verdict, answer_id=answer_id, **parts)
         st.session_state[_SAVED] = saved.at
         leave()
+        return True
+    return False
 
 
 def undo() -> None:

@@ -19,6 +19,7 @@ from ui.components import desk, errors, labels, numbers, session, text
 from ui.components.desk import Draft, Mode
 from ui.components.empty import empty
 from ui.components.pages import go
+from ui.components.review_editor import dropping, editor, saving
 
 _QUEUES = {Queue.TEACHER: "Teacher's answers", Queue.SCRATCH: "From scratch"}
 _SPLITS = {Split.TRAIN: "training post", Split.VALIDATION: "validation post", Split.TEST: "test post"}
@@ -30,7 +31,6 @@ _VERDICTS = {
     Verdict.DISCARD: "discarded",
     Verdict.FROM_SCRATCH: "judged from scratch",
 }
-_SHORTCUTS = 9
 # Longer prose is folded after about four lines.
 _FOLD_AFTER = 260
 
@@ -72,7 +72,6 @@ def _set_blur() -> None:
 def _desk() -> None:
     if desk.take_moved():
         st.rerun()
-    errors.show_kept()
     _judge()
     if (switched := desk.take_switched()) is not None:
         # The chooser keeps the keyboard after a click, and with it the Enter that saves.
@@ -81,11 +80,10 @@ def _desk() -> None:
 
 
 def _judge() -> None:
-    with get_database().write() as database:
-        review = desk.service(database)
-        item = review.next(session.project_id(), desk.queue())
-        progress = item.progress if item else review.progress(session.project_id(), desk.queue())
-        looks = labels.load(database, session.project_id())
+    item, progress, looks = _next()
+    if item is not None and desk.save(item, looks):
+        item, progress, looks = _next()
+    errors.show_kept()
     _status(item, progress)
     if item is None:
         _nothing_left(progress)
@@ -99,15 +97,22 @@ def _judge() -> None:
         if current is None:
             with st.container(key=f"ov-card-teacher{look}", border=True, gap="small", height="stretch"):
                 _teacher(item, looks)
-            parts = None
         else:
             with st.container(key=f"ov-card-edit{look}", border=True, gap="small", height="stretch"):
-                parts = _editor(item, current, looks)
-    if current is None or parts is None:
+                editor(item, current, looks)
+    if current is None:
         _verdicts(item, looks)
     else:
-        _saving(item, current, parts)
+        saving(item, current)
     _policy(item, current, looks)
+
+
+def _next() -> tuple[ReviewItem | None, QueueProgress, labels.Looks]:
+    with get_database().write() as database:
+        review = desk.service(database)
+        item = review.next(session.project_id(), desk.queue())
+        progress = item.progress if item else review.progress(session.project_id(), desk.queue())
+        return item, progress, labels.load(database, session.project_id())
 
 
 def _status(item: ReviewItem | None, progress: QueueProgress) -> None:
@@ -127,7 +132,7 @@ def _status(item: ReviewItem | None, progress: QueueProgress) -> None:
                 shortcut="B",
                 on_click=desk.cover,
                 args=(item,),
-                key=_key("cover", item),
+                key=desk.key("cover", item),
             )
 
 
@@ -200,15 +205,6 @@ def _earlier(earlier: Earlier, looks: labels.Looks) -> Markup:
     )
 
 
-def _key(name: str, item: ReviewItem) -> str:
-    """A button's key on this very post.
-
-    A key that is pressed twice in a hurry then means the post that was seen, never the one
-    that comes after it.
-    """
-    return f"{name}-{item.id}"
-
-
 def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
     gone = item.answer is not None and not set(item.answer.labels) <= set(looks.current)
     why = "The policy no longer has a category that the teacher named." if gone else None
@@ -219,7 +215,7 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         shortcut="A",
         type="primary",
         width="stretch",
-        key=_key("right", item),
+        key=desk.key("right", item),
         disabled=gone,
         help=why,
         on_click=desk.decide,
@@ -229,7 +225,7 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         "Wrong labels",
         shortcut="W",
         width="stretch",
-        key=_key("wrong", item),
+        key=desk.key("wrong", item),
         on_click=desk.begin,
         args=(item, Mode.LABELS),
     )
@@ -237,161 +233,16 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         "Bad reason",
         shortcut="E",
         width="stretch",
-        key=_key("bad", item),
+        key=desk.key("bad", item),
         disabled=gone,
         help=why,
         on_click=desk.begin,
         args=(item, Mode.REASON),
     )
-    _dropping(item, tell, discard)
-
-
-def _dropping(
-    item: ReviewItem, tell: st.delta_generator.DeltaGenerator, discard: st.delta_generator.DeltaGenerator
-) -> None:
-    tell.button(
-        "Can't tell",
-        shortcut="T",
-        width="stretch",
-        key=_key("tell", item),
-        on_click=desk.decide,
-        args=(item, Verdict.CANNOT_TELL),
-    )
-    discard.button(
-        "Discard",
-        shortcut="D",
-        width="stretch",
-        key=_key("discard", item),
-        on_click=desk.decide,
-        args=(item, Verdict.DISCARD),
-    )
-
-
-def _editor(item: ReviewItem, current: Draft, looks: labels.Looks) -> dict[str, object]:
-    """Draw what is being written and give back the parts of the decision."""
-    chosen = current.labels
-    if current.mode is Mode.REASON and item.answer is not None:
-        chosen = item.answer.labels
-        text.show(Markup('<div class="ov-label">A better reason for</div>') + looks.chips(chosen))
-    else:
-        _chips(item, current, looks)
-    quoted: list[str] = []
-    if chosen:
-        found = desk.quotes(item)
-        quoted = st.multiselect(
-            "Quoted from the post",
-            found,
-            default=found,
-            accept_new_options=True,
-            key=f"quotes-{item.id}",
-            placeholder="Type a passage of the post and press Enter",
-        )
-    reason = None
-    if chosen is not None:
-        reason = _reason(item, current, chosen, looks, quoted)
-    return {"labels": chosen, "harmful": tuple(quoted), "reason": reason}
-
-
-def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
-    said = [
-        Markup(' <span class="ov-faint">{}</span> {}').format(who, looks.chips(codes))
-        for who, codes in (
-            ("not", item.answer.labels if item.answer else None),
-            ("gold", item.gold_labels),
-        )
-        if codes is not None
-    ]
-    text.show(Markup('<div class="ov-label">Right labels {}</div>').format(Markup(" ").join(said)))
-    with st.container(key="ov-picks", horizontal=True, gap="xsmall"):
-        for number, code in enumerate(looks.current, start=1):
-            on = code in (current.labels or ())
-            position = looks.position(code)
-            st.button(
-                text.label(looks.name(code)),
-                key=_key(f"ov-pick-c{position}-{code}", item),
-                shortcut=str(number) if number <= _SHORTCUTS else None,
-                type="primary" if on else "secondary",
-                on_click=desk.toggle,
-                args=(item, code),
-            )
-        st.button(
-            "No violation",
-            key=_key("ov-pick-none", item),
-            shortcut="0",
-            type="primary" if current.labels == () else "secondary",
-            on_click=desk.choose_none,
-            args=(item,),
-        )
-
-
-def _reason(
-    item: ReviewItem, current: Draft, chosen: tuple[str, ...], looks: labels.Looks, quoted: list[str]
-) -> str:
-    key = f"reason-{item.id}-{current.mode}"
-    if not current.edited:
-        st.session_state[key] = desk.reason(item, current, chosen, looks, quoted)
-    written = st.text_area(
-        "Reason",
-        key=key,
-        height=112,
-        on_change=desk.mark_edited,
-        args=(item,),
-        help="Tab, then Enter saves.",
-    )
-    if current.mode is Mode.REASON:
-        _focus(key, item)
-    return written
+    dropping(item, tell, discard)
 
 
 _BLUR = "<script>/* {} */ document.activeElement?.blur()</script>"
-_FOCUS = """<script>/* {item} */
-(function focus(tries) {{
-  const field = document.querySelector('.st-key-{key} textarea');
-  if (field) {{ field.focus(); field.setSelectionRange(field.value.length, field.value.length); }}
-  else if (tries) setTimeout(() => focus(tries - 1), 50);
-}})(40)</script>"""
-
-
-def _focus(key: str, item: ReviewItem) -> None:
-    """Put the cursor into the reason, since writing it is what this key was pressed for."""
-    with st.container(key="ov-focus"):
-        # The field's code is loaded when it is first drawn, so the script waits for the field.
-        st.html(_FOCUS.format(item=item.id, key=key), unsafe_allow_javascript=True)
-
-
-def _saving(item: ReviewItem, current: Draft, parts: dict[str, object]) -> None:
-    verdict = Verdict.BAD_REASON if current.mode is Mode.REASON else Verdict.WRONG_LABELS
-    if item.answer is None:
-        verdict = Verdict.FROM_SCRATCH
-    if verdict is Verdict.BAD_REASON:
-        parts = {name: value for name, value in parts.items() if name != "labels"}
-    with st.container(key="ov-verdicts"):
-        save, first, second, tell, discard = st.columns([2, 1, 1, 1, 1], gap="small")
-    save.button(
-        "Save" if parts.get("reason") is not None else "Choose the labels",
-        shortcut="Enter",
-        type="primary",
-        width="stretch",
-        key=_key("save", item),
-        disabled=parts.get("reason") is None,
-        on_click=desk.decide,
-        args=(item, verdict),
-        kwargs=parts,
-    )
-    if item.answer is None:
-        _dropping(item, tell, discard)
-        return
-    second.button("Back", shortcut="Esc", width="stretch", key=_key("back", item), on_click=desk.leave)
-    word = "Compose anew" if current.teachers_words else "Teacher's words"
-    first.button(
-        word,
-        shortcut="P",
-        width="stretch",
-        key=_key("words", item),
-        on_click=desk.swap_words,
-        args=(item,),
-        disabled=parts.get("reason") is None,
-    )
 
 
 def _policy(item: ReviewItem, current: Draft | None, looks: labels.Looks) -> None:
