@@ -70,8 +70,8 @@ class Config(BaseModel):
 
 
 PRESETS: dict[str, Config] = {
-    "quick": Config(epochs=2),
-    "standard": Config(epochs=4),
+    "quick": Config(epochs=4, layers=1 / 3),
+    "standard": Config(epochs=6, layers=1 / 3),
     "thorough": Config(epochs=6, answers="both", rank=32, alpha=64),
 }
 
