@@ -127,9 +127,10 @@ def test_keys_pressed_in_a_hurry_all_count(desk: App) -> None:
     page = desk.open("review")
     place(page, 1)
     press(page, "w")
-    press(page, "2")
-    page.keyboard.press("1")
-    page.keyboard.press("Enter")
+    expect(page.get_by_text("Right labels")).to_be_visible()
+    settle(page)
+    for key in ("2", "1", "Enter"):
+        page.keyboard.press(key)
     place(page, 2)
     with desk.database.read() as session:
         stored = session.scalars(select(Judgement).where(Judgement.source == Source.REVIEW)).one()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -41,6 +41,7 @@ class Draft:
         labels: the codes chosen; None until something is, since "no violation" is a choice too.
         teachers_words: the reason starts from the teacher's prose instead of being composed.
         edited: the person wrote in the reason, which is theirs from then on.
+        offered: the reasons that were put into the field for them.
     """
 
     item_id: int
@@ -48,6 +49,7 @@ class Draft:
     labels: tuple[str, ...] | None = None
     teachers_words: bool = False
     edited: bool = False
+    offered: set[str] = field(default_factory=set)
 
     def chosen(self, item: ReviewItem) -> tuple[str, ...] | None:
         """The labels of the decision: a bad reason leaves the teacher's."""
@@ -65,13 +67,10 @@ def key(name: str, item: ReviewItem) -> str:
     return f"{name}-{item.id}"
 
 
-def service(database: Session) -> ReviewService:
+def service(database: Session, browser: str) -> ReviewService:
     """Review for this person in this browser."""
     return ReviewService(
-        database,
-        person=session.person(),
-        browser=session.browser_id(),
-        lease_minutes=get_settings().lease_minutes,
+        database, person=session.person(), browser=browser, lease_minutes=get_settings().lease_minutes
     )
 
 
@@ -176,10 +175,13 @@ def swap_words(item: ReviewItem) -> None:
 
 
 def mark_edited(item: ReviewItem) -> None:
-    """The reason was changed by hand."""
+    """The reason was changed: by hand, unless the browser gives back what it was offered before.
+
+    It does so where another key was pressed before the newly composed reason had arrived.
+    """
     current = draft(item)
     if current is not None:
-        current.edited = True
+        current.edited = st.session_state[reason_key(item, current)] not in current.offered
 
 
 def quotes(item: ReviewItem) -> list[str]:
@@ -215,6 +217,16 @@ def reason(item: ReviewItem, current: Draft, looks: Looks) -> str:
     return compose_reason(names, " … ".join(quoted(item, current)), rule)
 
 
+def offer(item: ReviewItem, current: Draft, looks: Looks) -> str:
+    """The reason for the field that it is written in."""
+    offered = reason(item, current, looks)
+    if not current.edited:
+        # A browser's field knows one kind of line end.
+        offered = "\n".join(offered.splitlines())
+        current.offered.add(offered)
+    return offered
+
+
 def ask_to_save(item: ReviewItem) -> None:
     """Save what is being written, as soon as every key that was pressed has been heard.
 
@@ -226,41 +238,54 @@ def ask_to_save(item: ReviewItem) -> None:
 
 def save(item: ReviewItem, looks: Looks) -> bool:
     """Store the draft if that was asked for; true if it was stored."""
-    asked, current = st.session_state.pop(_SAVE, None), draft(item)
-    if asked != item.id or current is None or current.chosen(item) is None:
+    current, browser = draft(item), session.browser_id()
+    if st.session_state.get(_SAVE) != item.id or current is None:
         return False
-    parts: dict[str, Any] = {
-        "harmful": quoted(item, current),
-        "reason": reason(item, current, looks),
-    }
+    if current.chosen(item) is None:
+        del st.session_state[_SAVE]
+        st.session_state[_NOTICE] = "Choose the labels first."
+        return False
+    verdict, parts = _written(item, current, looks)
+    stored = _store(item, verdict, browser, **parts)
+    # Only now: until it is stored, a run that is broken off leaves the wish to the next one.
+    st.session_state.pop(_SAVE, None)
+    return stored
+
+
+def _written(item: ReviewItem, current: Draft, looks: Looks) -> tuple[Verdict, dict[str, Any]]:
+    parts: dict[str, Any] = {"harmful": quoted(item, current), "reason": reason(item, current, looks)}
     if current.mode is Mode.REASON:
-        return _store(item, Verdict.BAD_REASON, **parts)
+        return Verdict.BAD_REASON, parts
     verdict = Verdict.FROM_SCRATCH if item.answer is None else Verdict.WRONG_LABELS
-    return _store(item, verdict, labels=current.labels, **parts)
+    return verdict, {"labels": current.labels, **parts}
 
 
-def decide(item: ReviewItem, verdict: Verdict) -> None:
+def decide(item: ReviewItem, verdict: Verdict, browser: str) -> None:
     """Store a verdict that needs nothing more."""
-    _store(item, verdict)
+    _store(item, verdict, browser)
 
 
-def _store(item: ReviewItem, verdict: Verdict, **parts: Any) -> bool:
-    """Store a decision in a transaction of its own; the editor closes only if it was stored."""
+def _store(item: ReviewItem, verdict: Verdict, browser: str, **parts: Any) -> bool:
+    """Store a decision in a transaction of its own; the editor closes only if it was stored.
+
+    Streamlit breaks a run off where it touches the session's state, for one that was asked for
+    meanwhile. So nothing here touches it before the decision is in the database.
+    """
     with errors.kept():
         with get_database().write() as database:
             answer_id = item.answer.id if item.answer else None
-            saved = service(database).decide(item.id, verdict, answer_id=answer_id, **parts)
+            saved = service(database, browser).decide(item.id, verdict, answer_id=answer_id, **parts)
         st.session_state[_SAVED] = saved.at
         leave()
         return True
     return False
 
 
-def undo() -> None:
+def undo(project_id: int, browser: str) -> None:
     """Take back the last decision and show its post again."""
     with errors.kept():
         with get_database().write() as database:
-            undone = service(database).undo(session.project_id())
+            undone = service(database, browser).undo(project_id)
         leave()
         if undone is None:
             st.session_state[_NOTICE] = "There is nothing of yours to take back."

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from backend.db.models.review import Verdict
 from backend.review.views import ReviewItem
-from ui.components import desk, labels, text
+from ui.components import desk, labels, session, text
 from ui.components.desk import Draft, Mode
 
 _SHORTCUTS = 9
@@ -74,7 +74,7 @@ def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
 
 def _reason(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
     key = desk.reason_key(item, current)
-    st.session_state[key] = desk.reason(item, current, looks)
+    st.session_state[key] = desk.offer(item, current, looks)
     st.text_area(
         "Reason",
         key=key,
@@ -96,16 +96,14 @@ def _focus(key: str, item: ReviewItem) -> None:
 
 def saving(item: ReviewItem, current: Draft) -> None:
     """Draw the buttons under the editor."""
-    chosen = current.chosen(item) is not None
     with st.container(key="ov-verdicts"):
         save, first, second, tell, discard = st.columns([2, 1, 1, 1, 1], gap="small")
     save.button(
-        "Save" if chosen else "Choose the labels",
+        "Save",
         shortcut="Enter",
         type="primary",
         width="stretch",
         key=desk.key("save", item),
-        disabled=not chosen,
         on_click=desk.ask_to_save,
         args=(item,),
     )
@@ -120,7 +118,7 @@ def saving(item: ReviewItem, current: Draft) -> None:
         key=desk.key("words", item),
         on_click=desk.swap_words,
         args=(item,),
-        disabled=not chosen,
+        disabled=current.chosen(item) is None,
     )
 
 
@@ -134,7 +132,7 @@ def dropping(
         width="stretch",
         key=desk.key("tell", item),
         on_click=desk.decide,
-        args=(item, Verdict.CANNOT_TELL),
+        args=(item, Verdict.CANNOT_TELL, session.browser_id()),
     )
     discard.button(
         "Discard",
@@ -142,5 +140,5 @@ def dropping(
         width="stretch",
         key=desk.key("discard", item),
         on_click=desk.decide,
-        args=(item, Verdict.DISCARD),
+        args=(item, Verdict.DISCARD, session.browser_id()),
     )

@@ -108,11 +108,12 @@ def _judge() -> None:
 
 
 def _next() -> tuple[ReviewItem | None, QueueProgress, labels.Looks]:
+    project_id, queue, browser = session.project_id(), desk.queue(), session.browser_id()
     with get_database().write() as database:
-        review = desk.service(database)
-        item = review.next(session.project_id(), desk.queue())
-        progress = item.progress if item else review.progress(session.project_id(), desk.queue())
-        return item, progress, labels.load(database, session.project_id())
+        review = desk.service(database, browser)
+        item = review.next(project_id, queue)
+        progress = item.progress if item else review.progress(project_id, queue)
+        return item, progress, labels.load(database, project_id)
 
 
 def _status(item: ReviewItem | None, progress: QueueProgress) -> None:
@@ -123,7 +124,14 @@ def _status(item: ReviewItem | None, progress: QueueProgress) -> None:
         said = notice or (f"saved {numbers.clock(saved)}" if saved else "")
         if said:
             text.show(Markup('<span class="ov-faint" role="status">{}</span>').format(said), width="content")
-        st.button("Undo", icon=":material/undo:", shortcut="U", on_click=desk.undo, key="undo")
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            shortcut="U",
+            key="undo",
+            on_click=desk.undo,
+            args=(session.project_id(), session.browser_id()),
+        )
         if item is not None:
             word, icon = ("Uncover", "visibility") if desk.covered(item) else ("Cover", "visibility_off")
             st.button(
@@ -219,7 +227,7 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         disabled=gone,
         help=why,
         on_click=desk.decide,
-        args=(item, Verdict.RIGHT),
+        args=(item, Verdict.RIGHT, session.browser_id()),
     )
     wrong.button(
         "Wrong labels",
