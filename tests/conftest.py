@@ -17,6 +17,9 @@ from backend.db.engine import Database, get_database
 from backend.db.migrate import migrate
 from backend.settings import get_settings
 
+# The command line's tables take the width that they find when they are first imported.
+os.environ["COLUMNS"] = "160"
+
 # On a busy machine a fast example can take long; the test's own timeout is limit enough.
 hypothesis_settings.register_profile("overrule", deadline=None)
 hypothesis_settings.load_profile("overrule")

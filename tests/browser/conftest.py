@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from backend.db.engine import Database, get_database
 from backend.db.models import Base
@@ -35,6 +35,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Other tests keep the machine busy.
+expect.set_options(timeout=15_000)
 START = 60.0
 """Seconds that the app may take to answer."""
 
@@ -97,13 +99,15 @@ def press(page: Page, key: str) -> None:
     settle(page)
 
 
-@pytest.fixture(scope="session")
+# A module's, not the session's: while it lives its event loop runs, and another test in the same
+# process could start none of its own.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None and Path(playwright.chromium.executable_path).exists():

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import func, select
 
 from backend.db.models import EvaluationSet, Item, Project
-from tests.browser.conftest import App
+from tests.browser.conftest import App, settle
 from tests.ui.scene import HOSTILE, seed
 
 pytestmark = pytest.mark.browser
@@ -86,6 +86,8 @@ def test_a_yes_no_set_asks_what_means_yes(desk: App, tmp_path: Path) -> None:
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_text("Evaluation set", exact=True).click()
     expect(page.get_by_text("They are never trained on.")).to_be_visible()
+    # The uploader of the other choice stays until the script has run to its end.
+    settle(page)
     page.locator('[role="dialog"] input[type="file"]').set_input_files(path)
     page.get_by_text("Its labels only say yes or no").click()
     expect(page.get_by_text("Labels that mean a violation")).to_be_visible()
