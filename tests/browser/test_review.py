@@ -32,6 +32,13 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def begin(page: Page, key: str = "w") -> None:
+    """Open the editor; keys that choose labels are heard from then on."""
+    press(page, key)
+    expect(page.get_by_role("button", name="Save")).to_be_visible()
+    settle(page)
+
+
 def place(page: Page, number: int) -> None:
     expect(page.get_by_text(f"{number} of 6", exact=True)).to_be_visible()
     settle(page)
@@ -46,7 +53,7 @@ def test_every_verdict_by_key(desk: App) -> None:
     assert verdicts(desk.database) == [Verdict.RIGHT]
     expect(page.get_by_text("saved ")).to_be_visible()
 
-    press(page, "w")
+    begin(page)
     expect(page.get_by_text("Right labels")).to_be_visible()
     expect(page.get_by_text("Because of")).to_have_count(0)
     press(page, "1")
@@ -58,7 +65,7 @@ def test_every_verdict_by_key(desk: App) -> None:
     place(page, 3)
     assert verdicts(desk.database)[-1] is Verdict.WRONG_LABELS
 
-    press(page, "e")
+    begin(page, "e")
     reason = page.get_by_role("textbox", name="Reason")
     expect(reason).to_be_focused()
     page.keyboard.type(" And it says so.")
@@ -87,7 +94,7 @@ def test_every_verdict_by_key(desk: App) -> None:
 def test_back_and_the_teachers_words_by_key(desk: App) -> None:
     seed(desk.database)
     page = desk.open("review")
-    press(page, "w")
+    begin(page)
     press(page, "0")
     reason = page.get_by_role("textbox", name="Reason")
     expect(reason).to_have_value("The post breaks no rule.")
@@ -104,7 +111,7 @@ def test_a_hostile_post_stays_text(desk: App) -> None:
     expect(page.locator(".ov-post")).to_have_text(HOSTILE)
     assert page.locator(".ov-post *:not(mark)").count() == 0
     assert page.locator(".stMain img").count() == 0
-    press(page, "w")
+    begin(page)
     press(page, "1")
     expect(page.locator(".ov-post")).to_have_text(HOSTILE)
     assert desk.strangers == []
@@ -126,9 +133,7 @@ def test_keys_pressed_in_a_hurry_all_count(desk: App) -> None:
     seed(desk.database)
     page = desk.open("review")
     place(page, 1)
-    press(page, "w")
-    expect(page.get_by_text("Right labels")).to_be_visible()
-    settle(page)
+    begin(page)
     for key in ("2", "1", "Enter"):
         page.keyboard.press(key)
     place(page, 2)
@@ -142,7 +147,7 @@ def test_words_typed_just_before_saving_are_saved(desk: App) -> None:
     seed(desk.database)
     page = desk.open("review")
     place(page, 1)
-    press(page, "e")
+    begin(page, "e")
     expect(page.get_by_role("textbox", name="Reason")).to_be_focused()
     page.keyboard.type(" Typed last.")
     page.get_by_role("button", name="Save").click()
@@ -183,7 +188,9 @@ def test_the_first_page_after_a_start_has_its_frame_and_fits_the_screen(desk: Ap
     expect(page.get_by_role("link", name="Overview")).to_be_visible()
     expect(page.get_by_text("Teacher said")).to_be_visible()
     for key in ("", "w", "1"):
-        if key:
+        if key == "w":
+            begin(page)
+        elif key:
             press(page, key)
         assert page.locator(".stMain").evaluate("main => main.scrollHeight") <= 800
 
@@ -195,8 +202,9 @@ def test_a_queue_chosen_by_mouse_leaves_the_keys_to_the_desk(desk: App) -> None:
     expect(page.get_by_text("Nothing waits here")).to_be_visible()
     page.get_by_role("button", name="Review them").click()
     place(page, 1)
-    press(page, "w")
+    begin(page)
     press(page, "2")
+    expect(page.get_by_role("textbox", name="Reason")).to_be_visible()
     press(page, "Enter")
     place(page, 2)
     assert verdicts(desk.database) == [Verdict.WRONG_LABELS]
