@@ -26,6 +26,14 @@ _PENDING = 0
 _GENERATED_ID = 16
 
 
+@dataclass(frozen=True, slots=True)
+class _Alias:
+    """The text that a duplicate's id stands for, and its line."""
+
+    text_hash: str
+    line: int
+
+
 @dataclass(slots=True)
 class _Target:
     """The item that a row is about; `id` is 0 until it is stored, `line` where this chunk saw it."""
@@ -61,6 +69,8 @@ class PostImport:
         self._seen = Seen()
         self._rejected: list[Rejected] = []
         self._clashes: list[tuple[int, str, str]] = []
+        # A duplicate brings no item of its own, but its id is taken for the rest of the file.
+        self._aliases: dict[str, _Alias] = {}
         self.counts: Counter[str] = Counter()
         self.splits: Counter[Split] = Counter()
         self.unknown_labels: Counter[str] = Counter()
@@ -125,7 +135,12 @@ class PostImport:
                     self.unknown_labels.update(error.labels)
                 self.reject(post.line, str(error))
                 continue
+            alias = self._aliases.get(_name(post))
             target = by_name.get(_name(post))
+            if alias is not None and alias.text_hash != post.text_hash:
+                self.counts["rejected"] += 1
+                self._clash(post.line, _name(post), alias.line)
+                continue
             if target is not None and target.text_hash != post.text_hash:
                 self._clashing(post, target)
                 continue
@@ -142,6 +157,7 @@ class PostImport:
         target.line = target.line or post.line
         if not own:
             self.counts["duplicates"] += 1
+            self._aliases.setdefault(_name(post), _Alias(post.text_hash, post.line))
         elif target.id:
             self.counts["unchanged"] += 1
             self.counts["split_kept"] += post.split not in (None, target.split)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
@@ -433,6 +433,7 @@ ROWS = st.lists(
     max_examples=10,
 )
 @given(ROWS, st.integers(1, 4))
+@example([("2", "a", "x"), ("1", "a", "x"), ("1", "b", "x")], 1)
 def test_any_file_twice_is_that_file_once(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[Any], chunk: int
 ) -> None:
