@@ -65,15 +65,6 @@ class Launcher(Protocol):
         """What it said when it gave up by itself; None where it was killed or nobody knows."""
 
 
-def get_launcher(settings: Settings) -> Launcher:
-    """The launcher that the settings name."""
-    if settings.launcher == "ray":
-        from backend.jobs.ray_launcher import RayLauncher
-
-        return RayLauncher(settings)
-    return LocalLauncher(settings)
-
-
 def trainer_environment(settings: Settings) -> dict[str, str]:
     """What the trainer is told beside its folder."""
     return {"OVERRULE_MODEL_CACHE": str(settings.models.expanduser().resolve())}

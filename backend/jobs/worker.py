@@ -27,7 +27,8 @@ from backend.db.models.base import now
 from backend.db.models.jobs import JobState
 from backend.errors import ConflictError
 from backend.jobs.devices import Place, Slots
-from backend.jobs.launcher import Launcher, get_launcher
+from backend.jobs.launcher import Launcher
+from backend.jobs.launchers import get_launcher
 from backend.jobs.ledger import Ledger
 from backend.jobs.processes import is_alive
 from backend.jobs.queue import JobQueue

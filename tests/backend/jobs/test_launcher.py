@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from backend.errors import OverruleError
-from backend.jobs.launcher import LocalLauncher, get_launcher
+from backend.jobs.launcher import LocalLauncher
+from backend.jobs.launchers import get_launcher
 from backend.jobs.processes import is_alive, start_time, this_process
 from backend.settings import Settings, get_settings
 from tests.backend.jobs.stand_in_worker import StandInLauncher
