@@ -166,7 +166,10 @@ def _see(run: Run, *, wait: bool, json: bool) -> None:
     settings, database = get_settings(), get_database()
     messages.print(f"Run {run.number} is job {run.job_id}.")
     if wait:
-        carry_out(database, settings, run.job_id)
+        with database.read() as session:
+            jobs = RunService(session, settings).jobs_of(run)
+        for job in jobs:
+            carry_out(database, settings, job)
     with database.read() as session:
         found = RunService(session, settings).list(run.project_id)
     summary = next(each for each in found if each.run.id == run.id)

@@ -14,9 +14,14 @@ class Payload(BaseModel):
 
 
 class TrainPayload(Payload):
-    """A fine-tune; its run is the one that points at the job."""
+    """A fine-tune; its run is the one that points at the job.
+
+    `champion_job_id` scores the champion on those of the sets that it was never scored on, so
+    that challenger and champion stand side by side.
+    """
 
     set_ids: tuple[int, ...] = ()
+    champion_job_id: int | None = None
 
 
 class ScorePayload(Payload):

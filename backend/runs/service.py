@@ -75,6 +75,9 @@ class RunService:
     ) -> Run:
         """Make a run and the job that carries it out.
 
+        Where the champion was never scored on one of the sets, as when the test split has changed
+        since, a second job does that after the fine-tune.
+
         Args:
             project_id: the project.
             version_id: the dataset version that is learned.
@@ -118,6 +121,8 @@ class RunService:
             )
         )
         job.title = f"Run {run.number}: dataset version {version.number}, {run.preset}"
+        champion_job = self._score_champion(project_id, sets, person)
+        job.payload = TrainPayload(set_ids=sets, champion_job_id=champion_job).model_dump(mode="json")
         events.record(
             self._session, project_id, person, f"Run {run.number} on dataset version {version.number} started"
         )
@@ -130,8 +135,11 @@ class RunService:
         built = CurationService(self._session).build(project_id, Handling.REVIEW, person=person)
         champion = self._runs.get(project.champion_run_id) if project.champion_run_id else None
         names = self._runs.set_names_of(project_id, project.champion_run_id)
+        # The test split is frozen anew at the start, as it stands by then.
         sets = [
-            found.id for found in EvaluationService(self._session).sets(project_id) if found.name in names
+            found.id
+            for found in EvaluationService(self._session).sets(project_id)
+            if found.name in names and found.origin is not SetOrigin.TEST_SPLIT
         ]
         return self.start(
             project_id,
@@ -180,6 +188,11 @@ class RunService:
         if run is None:
             raise NotFoundError(f"Job {job_id} is no fine-tune.")
         return run
+
+    def jobs_of(self, run: Run) -> tuple[int, ...]:
+        """The run's job, and the one that scores the champion beside it where that was needed."""
+        champion_job = self._payload(run).champion_job_id
+        return (run.job_id,) if champion_job is None else (run.job_id, champion_job)
 
     def adapter(self, run: Run) -> Path:
         """Where a run's adapter lies."""
@@ -271,6 +284,18 @@ class RunService:
             # Nobody has decided on a post of the test split: the run is judged on what else is chosen.
             test = []
         return tuple(dict.fromkeys((*test, *set_ids)))
+
+    def _score_champion(self, project_id: int, set_ids: Sequence[int], person: str) -> int | None:
+        """The job that scores a run which is champion on the sets that are new to it; None where none is."""
+        champion = self._project(project_id).champion_run_id
+        if champion is None:
+            return None
+        evaluation = EvaluationService(self._session)
+        new = [one for one in set_ids if not evaluation.is_evaluated(one, ModelKind.RUN, run_id=champion)]
+        if not new:
+            return None
+        job = evaluation.start_scoring(project_id, run_ids=[champion], base=False, set_ids=new, person=person)
+        return job.id
 
     def _headlines(self, project_id: int) -> dict[int, ModelRow]:
         evaluation = EvaluationService(self._session)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from backend import events
 from backend.db.engine import Database
 from backend.db.models import Evaluation, Job, Project, Run
-from backend.db.models.content import Item
+from backend.db.models.content import Item, Split
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobState
@@ -132,6 +132,28 @@ def test_a_retraining_learns_new_decisions_as_the_champion_did(database: Databas
         assert second.config == first.config
         assert second.dataset_version_id != first.dataset_version_id
         assert service.new_decisions(project.id) == 0
+
+
+def test_a_champion_is_scored_on_a_test_split_that_changed_since(database: Database) -> None:
+    with database.write() as session:
+        project, policy = add_decided_project(session)
+        service, jobs = RunService(session), JobService(session)
+        first = service.retrain(project.id, person="ada")
+        finish(session, first)
+        assert service.jobs_of(first) == (first.job_id,)
+        service.promote(project.id, first.id, person="ada")
+        unchanged = service.retrain(project.id, person="ada")
+        assert service.jobs_of(unchanged) == (unchanged.job_id,)
+        item = session.query(Item).where(Item.split == Split.TEST).first()
+        assert item is not None
+        add_judgement(session, policy, item, ("hate", "scam"))
+        refresh(session, project)
+        changed = service.retrain(project.id, person="ada")
+        _, champion_job = service.jobs_of(changed)
+        scoring = jobs.get(champion_job)
+        assert scoring.payload["run_ids"] == [first.id]
+        assert scoring.payload["set_ids"] == jobs.get(changed.job_id).payload["set_ids"]
+        assert scoring.payload["set_ids"] != jobs.get(first.job_id).payload["set_ids"]
 
 
 def test_runs_have_names(database: Database) -> None:
