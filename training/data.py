@@ -11,9 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.job import Answers
 from training.policy import Policy
-from training.prompt import Answer, Example, Form, PromptError, Renderer
+from training.prompt import Answer, Answers, Example, Form, PromptError, Renderer, forms_of
 
 _READ_AT_ONCE = 4096
 
@@ -97,19 +96,14 @@ def _row(record: dict[str, Any]) -> Row:
     )
 
 
-def forms_of(row: Row, answers: Answers) -> tuple[Form, ...]:
-    """The forms in which a row is learned. Without an analysis only the direct one can be."""
-    if answers == "direct" or not row.analysis or not row.analysis.strip():
-        return ("direct",)
-    return ("reasoned",) if answers == "reasoned" else ("direct", "reasoned")
-
-
 def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length: int) -> Encoded:
     """Render and tokenise rows. A row that cannot be learned whole is refused; the rest go on."""
     encoded = Encoded()
     for row in rows:
         try:
-            examples = [(form, _example(row, form, renderer, max_length)) for form in forms_of(row, answers)]
+            examples = [
+                (form, _example(row, form, renderer, max_length)) for form in forms_of(row.analysis, answers)
+            ]
         except (PromptError, DataError) as error:
             encoded.refused.append(Refusal(row.id, str(error)))
             continue

@@ -30,8 +30,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from training.policy import Policy
+from training.prompt import Answers
 
-Answers = Literal["direct", "reasoned", "both"]
 Kind = Literal["train", "score"]
 
 THRESHOLDS = "thresholds"
@@ -44,7 +44,8 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     answers: Answers = Field(
-        "direct", description="What is learned: labels only, reason and labels, or each once."
+        "direct",
+        description="What is learned: labels only, reason then labels, each once, or labels then reason.",
     )
     epochs: int = Field(3, ge=1, le=100, description="Passes over the training rows; time grows with it.")
     learning_rate: float = Field(

@@ -1,16 +1,20 @@
 """The probability that the student's answer names a category, from the logits.
 
 Valid answers are the sets of at most `max_labels` categories as the student writes them: names
-in the policy's order joined by ", ", or "none", each closed by the end token. With P(answer) the
-product of its tokens' probabilities after the prompt,
+in the policy's order joined by ", ", or "none", each closed by what follows it: the end token in
+the direct and the reasoned form, and in the explained form, whose reason comes after the labels,
+the token with the line break behind them. With P(answer) the product of its tokens' probabilities
+after the prompt,
 
     valid_mass  = sum of P over all valid answers
     p_<code>    = sum of P over the valid answers that name the category / valid_mass
     any_violation = sum of P over the valid answers but "none" / valid_mass
 
-This is exact, not sampled and not read from generated text. A student that was taught the
-reasoned form only first writes its reason (greedily), and the same is then taken of the
-classification after that reason.
+This is exact, not sampled and not read from generated text. An explained answer is scored up to its
+first line's end, "Classification: scam, hate" and the line break, which is the probability of that
+line summed over every reason that could follow; no reason is written, so it costs what a direct
+answer costs. A student that was taught the reasoned form only first writes its reason (greedily),
+and the same is then taken of the classification after that reason.
 
 How it is computed: the prefix (the policy) once for all posts; then rows of many posts, each
 followed by the tree of all answers, in which a token sees its post and its own beginnings only.

@@ -25,7 +25,7 @@ from training.job import Job
 from training.loop import Loop, Trained
 from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
 from training.progress import Reporter
-from training.prompt import Form, Renderer
+from training.prompt import Answers, Form, Renderer
 from training.result import Record
 from training.stop import Stop, StopRequestedError
 from training.student import Student, load_student, new_student
@@ -66,14 +66,11 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
         reporter.write("loading", message="base model")
         base = base_model.resolve(job.base_model, base_model.default_cache())
         renderer = Renderer(base, job.policy)
-        record.hashes["prompt"] = renderer.hash
         record.about["base_model"] = {
             "name": job.base_model,
             "folder": str(base),
             "config": config_hash(base),
         }
-        if job.prompt_hash is not None:
-            require_prompt(renderer, job.prompt_hash)
     at_work = _Work(job, folder, record, reporter, stop, base, renderer, device)
     try:
         _train(at_work) if job.kind == "train" else _score(at_work)
@@ -84,6 +81,7 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
 def _train(at: _Work) -> None:
     job, config = at.job, at.job.config
     with at.record.phase("loading"):
+        _require_prompt(at, config.answers)
         sets = read_sets(at.folder, at.job)
         train = _encode(at, "train")
         require_some(train, "train.parquet")
@@ -112,7 +110,7 @@ def _train(at: _Work) -> None:
         raise StopRequestedError
     student.set_adapter_weights(trained.weights)
     card = Card(
-        prompt_hash=at.renderer.hash,
+        prompt_hash=at.record.hashes["prompt"],
         policy=job.policy,
         policy_hash=job.policy.hash,
         base_model=BaseModelCard(name=at.base_name, config_hash=config_hash(at.base)),
@@ -135,12 +133,15 @@ def _score(at: _Work) -> None:
     job = at.job
     with at.record.phase("loading"), tempfile.TemporaryDirectory(prefix="overrule-adapter-") as scratch:
         sets = read_sets(at.folder, at.job)
-        adapter, form = None, _reasoned_only(job)
+        adapter, form = None, _form_asked(job)
         max_length = job.config.max_length
-        if job.adapter is not None:
+        if job.adapter is None:
+            _require_prompt(at, job.config.answers)
+        else:
             adapter = fetch_folder(job.adapter, Path(scratch))
             card = Card.read(adapter)
             card.require(at.renderer, at.base)
+            _require_prompt(at, card.config.answers)
             form, max_length = card.form, card.max_length
             at.record.about["adapter"] = {"prompt": card.prompt_hash, "step": card.step}
         at.reporter.write("loading", message="weights")
@@ -154,25 +155,32 @@ def _score(at: _Work) -> None:
     write_json(at.folder / "metrics.json", metrics)
 
 
-def _reasoned_only(job: Job) -> Form:
-    return "reasoned" if job.config.answers == "reasoned" else "direct"
+def _require_prompt(at: _Work, answers: Answers) -> None:
+    """Note the prompt's hash, and refuse one that differs from what the job says."""
+    at.record.hashes["prompt"] = at.renderer.hash_for(answers)
+    if at.job.prompt_hash is not None:
+        require_prompt(at.renderer, at.job.prompt_hash, answers)
+
+
+def _form_asked(job: Job) -> Form:
+    """The form that the settings ask for; of both, the direct one is scored."""
+    return "direct" if job.config.answers == "both" else job.config.answers
 
 
 def scored_form(job: Job, forms: Sequence[Form]) -> Form:
     """The form in which a trained student is scored: direct where it was taught that.
 
-    Where only reasoned answers were asked for, the few rows without a reason, learned directly,
+    Where only answers with a reason were asked for, the few rows without one, learned directly,
     do not make it a student of the direct form.
     """
-    counts = Counter(forms)
-    if job.config.answers == "reasoned" and counts["reasoned"] > counts["direct"]:
-        return "reasoned"
-    return "direct"
+    counts, asked = Counter(forms), _form_asked(job)
+    return asked if counts[asked] > counts["direct"] else "direct"
 
 
 def _identity(at: _Work) -> str:
     """What must be the same for a checkpoint to be gone on from."""
-    parts = [at.record.hashes["job"], at.record.hashes["data"], at.renderer.hash, config_hash(at.base)]
+    hashes = at.record.hashes
+    parts = [hashes["job"], hashes["data"], hashes["prompt"], config_hash(at.base)]
     return json.dumps(parts, sort_keys=True)
 
 

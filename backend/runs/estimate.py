@@ -15,7 +15,7 @@ from backend.runs.views import Estimate
 from backend.settings import Settings
 from training.job import Config
 from training.policy import Policy
-from training.prompt import Answer, Form, PromptError, Renderer
+from training.prompt import Answer, Form, PromptError, Renderer, forms_of
 
 SAMPLE = 200
 """Rows that are rendered for an estimate."""
@@ -70,12 +70,8 @@ def estimate(
 
 
 def _forms(row: dict[Any, Any], config: Config) -> Sequence[Form]:
-    """As the trainer does it: a row without a reason is learned directly."""
     analysis = row["analysis"]
-    reasoned = isinstance(analysis, str) and bool(analysis.strip())
-    if config.answers == "direct" or not reasoned:
-        return ("direct",)
-    return ("reasoned",) if config.answers == "reasoned" else ("direct", "reasoned")
+    return forms_of(analysis if isinstance(analysis, str) else None, config.answers)
 
 
 def _look(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.training.conftest import make_rows, write_rows
-from training.data import DataError, Row, encode, epoch_batches, forms_of, read_rows, require_some
-from training.prompt import Renderer
+from training.data import DataError, Row, encode, epoch_batches, read_rows, require_some
+from training.prompt import Renderer, forms_of
 
 
 def test_rows_read_back(tmp_path: Path) -> None:
@@ -31,7 +30,10 @@ def test_each_form_once(renderer: Renderer) -> None:
     reasoned = encode(rows, renderer, "reasoned", 256)
     assert reasoned.forms.count("reasoned") == reasons
     assert reasoned.forms.count("direct") == 8 - reasons
-    assert forms_of(replace(rows[1], analysis=" "), "both") == ("direct",)
+    explained = encode(rows, renderer, "explained", 256)
+    assert explained.forms.count("explained") == reasons
+    assert explained.forms.count("direct") == 8 - reasons
+    assert forms_of(" ", "both") == forms_of(None, "explained") == ("direct",)
 
 
 def test_what_cannot_be_learned_is_refused_by_name_and_the_rest_goes_on(renderer: Renderer) -> None:

@@ -159,15 +159,16 @@ def test_an_adapter_of_another_base_model_is_refused(done: Path, tiny: Path, tmp
     assert "the base model in" in result_of(tmp_path / "job")["reason"]
 
 
-@pytest.mark.parametrize("answers", ["both", "reasoned"])
+@pytest.mark.parametrize("answers", ["both", "reasoned", "explained"])
 def test_reasoned_students(tiny: Path, tmp_path: Path, answers: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
     config = Config(answers=answers, epochs=1, batch_size=8, validations=1, rank=4, max_length=320)  # type: ignore[arg-type]
     write_job(tmp_path, tiny, config=config)
     assert do(tmp_path) == 0
     card = Card.read(tmp_path / "adapter")
-    assert card.forms == ("direct", "reasoned")
-    assert card.form == ("direct" if answers == "both" else "reasoned")
+    assert card.forms == ("direct", "explained" if answers == "explained" else "reasoned")
+    assert card.form == ("direct" if answers == "both" else answers)
+    assert card.prompt_hash == result_of(tmp_path)["hashes"]["prompt"]
     assert len(pd.read_parquet(tmp_path / "predictions" / "test.parquet")) == 7
 
 

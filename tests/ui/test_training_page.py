@@ -55,6 +55,22 @@ def test_changed_settings_are_kept_and_wrong_ones_said(sqlite_database: Database
     assert any("learning" in error.value and "cannot be" in error.value for error in app.error)
 
 
+def test_every_form_of_answer_can_be_chosen(sqlite_database: Database, project: Project) -> None:
+    app = open_page("training")
+    box = app.selectbox(key="setting-quick-answers")
+    assert box.options == [
+        "labels only",
+        "reason, then labels",
+        "each post in both forms",
+        "labels, then reason",
+    ]
+    box.set_value("explained").run()
+    press(app, "Train")
+    assert not app.exception and not app.error
+    with sqlite_database.read() as session:
+        assert session.scalars(select(Run)).one().config["answers"] == "explained"
+
+
 def test_a_base_model_that_is_not_there_is_said(sqlite_database: Database, project: Project) -> None:
     app = open_page("training")
     app.selectbox(key="base-model").set_value("other").run()

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from backend.runs.choices import configure
-from training.job import PRESETS, Answers, Config
+from training.job import PRESETS, Config
 from ui.components import words
 
 _NAMES = {
@@ -27,6 +27,7 @@ _NAMES = {
     "validations": "Validations",
     "seed": "Seed",
 }
+_OPTIONS = {"answers": words.ANSWERS}
 
 
 def settings_form(preset: str) -> Config:
@@ -55,13 +56,13 @@ def described(config: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
     label, about = _NAMES.get(name, name), field.description
-    if name == "answers":
-        options = list(get_args(Answers))
+    if name in _OPTIONS:
+        options = list(get_args(field.annotation))
         return st.selectbox(
             label,
             options,
             index=options.index(value),
-            format_func=words.ANSWERS.__getitem__,
+            format_func=_OPTIONS[name].__getitem__,
             help=about,
             key=key,
         )
@@ -90,8 +91,8 @@ def _bounds(field: FieldInfo) -> tuple[Any, Any]:
 
 
 def _in_words(name: str, value: Any) -> str:
-    if name == "answers":
-        return words.ANSWERS.get(str(value), str(value))
+    if name in _OPTIONS:
+        return _OPTIONS[name].get(str(value), str(value))
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

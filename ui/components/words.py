@@ -65,7 +65,12 @@ PHASES = {
     "done": "done",
 }
 
-ANSWERS = {"direct": "labels only", "reasoned": "reason and labels", "both": "each post in both forms"}
+ANSWERS = {
+    "direct": "labels only",
+    "reasoned": "reason, then labels",
+    "both": "each post in both forms",
+    "explained": "labels, then reason",
+}
 
 
 def phase(name: str | None) -> str:

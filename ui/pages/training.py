@@ -140,8 +140,9 @@ def _version_name(version: DatasetVersion) -> str:
 def _preset_words(config: Config) -> str:
     answers = {
         "direct": "labels only",
-        "reasoned": "reasons and labels",
+        "reasoned": "reasons and then labels",
         "both": "labels, and reasons with labels",
+        "explained": "labels and then reasons",
     }
     passes = numbers.things(config.epochs, "pass", "passes")
     return f"{passes} over the rows, learning {answers[config.answers]}; LoRA rank {config.rank}."
