@@ -122,10 +122,17 @@ def _check(folder: Path) -> None:
     """Refuse what cannot be loaded safely and exactly.
 
     Raises:
-        BaseModelError: no configuration, no safetensors, or no fast tokenizer.
+        BaseModelError: no configuration, no safetensors, no fast tokenizer, or another family.
     """
     if not (folder / "config.json").is_file():
         raise BaseModelError(f"{folder} is no model's folder: it has no config.json")
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except ValueError as error:
+        raise BaseModelError(
+            f"the config.json in {folder} is no JSON ({error}); fetch the model again"
+        ) from error
+    require_text_generator(config, str(folder))
     if not any(folder.glob("*.safetensors")):
         raise BaseModelError(
             f"{folder} has no safetensors weights; Overrule loads no other kind, because pickled "
@@ -133,6 +140,33 @@ def _check(folder: Path) -> None:
         )
     if not (folder / "tokenizer.json").is_file():
         raise BaseModelError(f"{folder} has no tokenizer.json; Overrule needs a model with a fast tokenizer")
+
+
+_WRITES_TEXT = ("ForCausalLM", "LMHeadModel")
+"""How transformers ends the names of models that go on with a text, each token seeing those before it."""
+
+_OTHER_SENSES = ("vision_config", "audio_config", "text_config")
+
+
+def require_text_generator(config: dict[str, Any], name: str) -> None:
+    """Refuse a model of another family than the causal language models.
+
+    Args:
+        config: what its `config.json` says.
+        name: what to call it.
+
+    Raises:
+        BaseModelError: it has an encoder, predicts something else than the next token, or reads
+            more than text.
+    """
+    choose = "choose a causal language model (one that transformers calls …ForCausalLM), an instruct version"
+    if config.get("is_encoder_decoder"):
+        raise BaseModelError(f"{name} is an encoder with a decoder; {choose}")
+    if any(config.get(sense) for sense in _OTHER_SENSES):
+        raise BaseModelError(f"{name} is not a model of text alone; {choose}")
+    kinds = config.get("architectures") or []
+    if kinds and not any(kind.endswith(_WRITES_TEXT) for kind in kinds):
+        raise BaseModelError(f"{name} is a {kinds[0]}, which does not write text; {choose}")
 
 
 def _offline() -> bool:
@@ -164,6 +198,7 @@ def _from_hub(hub_id: str, into: Path) -> dict[str, str]:
         )
     try:
         info = HfApi().model_info(hub_id, timeout=_HUB_SECONDS)
+        require_text_generator(info.config or {}, f"{hub_id} on the Hugging Face hub")
         files = [sibling.rfilename for sibling in info.siblings or []]
         if not any("/" not in file and file.endswith(".safetensors") for file in files):
             raise BaseModelError(

@@ -41,7 +41,7 @@ THRESHOLDS = "thresholds"
 class Config(BaseModel):
     """The settings of one fine-tune. Every field says what it costs or buys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     answers: Answers = Field(
         "direct",

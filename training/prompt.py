@@ -179,7 +179,7 @@ class Renderer:
         policy: the policy version that the student works under.
 
     Raises:
-        PromptError: the folder has no fast tokenizer or names no end token.
+        PromptError: the folder has no fast tokenizer, no chat template, or names no end token.
     """
 
     def __init__(self, folder: Path, policy: Policy) -> None:
@@ -195,8 +195,17 @@ class Renderer:
         end = _token_text(self._config.get("eos_token"))
         end_id = self._tokens.token_to_id(end) if end else None
         if end_id is None:
-            raise PromptError(f"the tokenizer in {folder} names no end token (eos_token)")
+            raise PromptError(
+                f"the tokenizer in {folder} names no end token; name it as eos_token in its "
+                "tokenizer_config.json, or choose another base model"
+            )
         self.end_id = end_id
+        if not self._config.get("chat_template"):
+            raise PromptError(
+                f"the tokenizer in {folder} has no chat template, so nothing says where a post ends "
+                "and the answer begins; choose the model's instruct version, or put a chat_template.jinja "
+                "into its folder"
+            )
 
     @cached_property
     def _frames(self) -> dict[Form, tuple[str, str]]:
@@ -204,9 +213,7 @@ class Renderer:
 
     def _frame(self, system: str) -> tuple[str, str]:
         """What stands before and after the post, as text."""
-        template = self._config.get("chat_template")
-        if not template:
-            return f"{system}\n\nPost:\n", "\n\nAnswer:\n"
+        template = self._config["chat_template"]
         try:
             text = self._apply(
                 template, [{"role": "system", "content": system}, {"role": "user", "content": _POST}]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from training.base_model import BaseModelError
 from training.files import is_disk_full
 from training.folder import FolderError, JobFolder
-from training.job import Job
+from training.job import Config, Job
 from training.progress import Reporter
 from training.result import RESULT, Record, hash_data, read_result
 from training.stop import Stop, StopRequestedError
@@ -119,9 +119,7 @@ def explain(error: Exception, folder: Path) -> tuple[str, str | None]:
             "Free some space and resume: the job goes on from its last complete checkpoint.",
         )
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
-        return f"job.json is not a valid job: {place}: {first['msg']}", "Write the job again."
+        return _invalid(error)
     if isinstance(error, FileNotFoundError) and str(error.filename or "").endswith("job.json"):
         return "the folder has no job.json", "Write the job again."
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -134,6 +132,23 @@ def explain(error: Exception, folder: Path) -> tuple[str, str | None]:
     own = type(error).__module__.startswith("training.")
     return (str(error) if own else f"{type(error).__name__}: {error}"), hint or (
         None if own else "log.txt has the details."
+    )
+
+
+def _invalid(error: ValidationError) -> tuple[str, str]:
+    """The first thing in `job.json` that cannot be, and what to change."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if not place or isinstance(first["input"], dict):
+        return (
+            f"job.json is not a valid job: {place or 'the document'}: {first['msg']}",
+            "Write the job again.",
+        )
+    setting = Config.model_fields.get(str(first["loc"][-1]))
+    about = f" ({setting.description})" if setting and setting.description else ""
+    return (
+        f"job.json is not a valid job: {place} cannot be {first['input']!r}: {first['msg']}",
+        f"Change {place}{about}",
     )
 
 

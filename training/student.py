@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 from training import hardware
 from training.job import Config
 from training.layout import PackedRow
+from training.targets import check_ranks, check_targets
 
 _ROW_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one packed row. More would spend more on masked attention than it saves on prefixes."""
@@ -259,10 +260,12 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
         name: what the adapter calls its base model.
 
     Raises:
-        StudentError: the base model cannot be loaded, or the targets match none of its layers.
+        StudentError: the base model cannot be loaded.
+        TargetError: a target matches none of its layers, or the rank is more than a layer can use.
     """
     base = load_base(folder, device, config.max_length)
     targets = config.targets if isinstance(config.targets, str) else list(config.targets)
+    check_targets(base, targets)
     lora = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=config.rank,
@@ -278,6 +281,7 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
             model = get_peft_model(base, lora)
     except ValueError as error:
         raise StudentError(f"the LoRA targets {targets!r} do not fit this base model: {error}") from error
+    check_ranks(model, config.rank)
     model.peft_config["default"].base_model_name_or_path = name
     student = Student(model, device)
     student.check_head()

@@ -206,7 +206,18 @@ def test_what_cannot_be_done_says_why(tiny: Path, tmp_path: Path, spoil: Any, re
     ("fields", "reason"),
     [
         ({"config": Config(max_length=32768)}, "more than the base model's"),
-        ({"config": Config(targets=("nonsense",), max_length=256)}, "targets"),
+        (
+            {"config": Config(targets=("nonsense",), max_length=256)},
+            "choose among down_proj, gate_proj, k_proj",
+        ),
+        ({"config": Config(targets=("q_proj", "_proj"), max_length=256)}, "target '_proj' names no linear"),
+        ({"config": Config(targets=r".*(q|v)_nonsense", max_length=256)}, "names no linear layer"),
+        ({"config": Config(targets="[", max_length=256)}, "no pattern"),
+        (
+            {"config": Config(rank=48, max_length=256)},
+            "a LoRA rank of 48 is more than the layer model.layers.0.self_attn.k_proj of 64 × 32 can use; "
+            "lower it to 32",
+        ),
         ({"config": Config(max_length=48)}, "leave no room"),
         ({"base_model": "./nowhere"}, "neither a folder"),
     ],
@@ -215,6 +226,33 @@ def test_settings_that_cannot_work_say_why(tiny: Path, tmp_path: Path, fields: A
     write_job(tmp_path, tiny, **fields)
     assert do(tmp_path) == 1
     assert reason in result_of(tmp_path)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("rank", 0, "config.rank cannot be 0: Input should be greater than or equal to 1"),
+        ("learning_rate", 0, "config.learning_rate cannot be 0: Input should be greater than 0"),
+        (
+            "learning_rate",
+            float("nan"),
+            "config.learning_rate cannot be nan: Input should be a finite number",
+        ),
+        ("learning_rate", "fast", "config.learning_rate cannot be 'fast'"),
+        ("warmup", 1.0, "config.warmup cannot be 1.0"),
+    ],
+)
+def test_settings_that_cannot_be_say_what_to_change(
+    tiny: Path, tmp_path: Path, name: str, value: Any, said: str
+) -> None:
+    write_job(tmp_path, tiny)
+    document = json.loads((tmp_path / "job.json").read_text())
+    document["config"][name] = value
+    (tmp_path / "job.json").write_text(json.dumps(document))
+    assert do(tmp_path) == 1
+    result = result_of(tmp_path)
+    assert said in result["reason"]
+    assert result["hint"].startswith(f"Change config.{name} (")
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_missing(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,21 @@ def test_the_hash_follows_every_word_of_the_policy(tiny: Path, renderer: Rendere
     assert Renderer(tiny, Policy(categories=(changed, *rest))).hash != renderer.hash
     assert Renderer(tiny, Policy(categories=tuple(reversed(POLICY.categories)))).hash != renderer.hash
     assert Renderer(tiny, Policy(version=9, categories=POLICY.categories)).hash == renderer.hash
+
+
+def test_tokenizers_that_cannot_say_where_an_answer_begins_or_ends_are_refused(
+    tiny: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(PromptError, match=r"no chat template.*instruct version"):
+        Renderer(folder, POLICY)
+    shutil.copy(tiny / "chat_template.jinja", folder)
+    assert Renderer(folder, POLICY).hash
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"eos_token": None}))
+    with pytest.raises(PromptError, match="no end token"):
+        Renderer(folder, POLICY)
 
 
 def test_adapters_of_the_older_forms_keep_their_hash(renderer: Renderer, tiny: Path) -> None:

@@ -20,6 +20,8 @@ def test_changes_are_read_as_they_are_meant() -> None:
         ("quick", {"epoch": "3"}, "no setting 'epoch'"),
         ("quick", {"epochs": "many"}, "epochs cannot be 'many'"),
         ("quick", {"epochs": 0}, "epochs cannot be 0"),
+        ("quick", {"rank": "0"}, "rank cannot be '0'"),
+        ("quick", {"learning_rate": "nan"}, "learning_rate cannot be 'nan'"),
     ],
 )
 def test_what_cannot_be_is_named(preset: str, changes: dict[str, object], said: str) -> None:
