@@ -15,6 +15,7 @@ from torch import Tensor
 from training import hardware
 from training.checkpoints import Best, Checkpoints, Snapshot, random_states, restore_random_states
 from training.data import epoch_batches
+from training.fitting import in_rows_that_fit
 from training.job import Config
 from training.layout import pack, tokens_computed
 from training.progress import Reporter
@@ -138,6 +139,7 @@ class Loop:
 
         Raises:
             TrainingError: the loss is no number any more.
+            MemoryShortError: an example does not fit into memory alone.
             OSError: the disk is full; the last complete checkpoint is intact.
         """
         resumed_from = self._resume()
@@ -195,6 +197,11 @@ class Loop:
             total += loss.item()
         return total
 
+    def _gradients_anew(self, batch: Sequence[Example]) -> float:
+        """A batch's gradients alone: what an attempt that failed has added is gone."""
+        self.optimizer.zero_grad(set_to_none=True)
+        return self.gradients(batch)
+
     def _train_step(self) -> None:
         started = time.monotonic()
         indices = self.batch(self.step)
@@ -202,8 +209,7 @@ class Loop:
         rate = learning_rate(self.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.gradients(batch)
+        loss = in_rows_that_fit(self.student, batch, lambda: self._gradients_anew(batch))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
@@ -260,13 +266,18 @@ class Loop:
 
         Raises:
             StopRequestedError: someone asked to stop.
+            MemoryShortError: an example does not fit into memory alone.
         """
+        total = in_rows_that_fit(self.student, self.validation, self._validation_sum)
+        return total / sum(len(example.answer) for example in self.validation)
+
+    def _validation_sum(self) -> float:
         total = 0.0
         for row in pack(self.validation, self.student.row_tokens):
             self.stop.check()
             total += self.student.loss_sum(row).item()
             self.reporter.work(len(row.ids))
-        return total / sum(len(example.answer) for example in self.validation)
+        return total
 
     def _plan(self) -> None:
         """Tell the reporter what lies ahead."""

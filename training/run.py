@@ -15,6 +15,7 @@ from training.base_model import BaseModelError
 from training.files import is_disk_full
 from training.folder import FolderError, JobFolder
 from training.job import Config, Job
+from training.memory import HINT, is_out_of_memory
 from training.progress import Reporter
 from training.result import RESULT, Record, hash_data, read_result
 from training.stop import Stop, StopRequestedError
@@ -122,11 +123,8 @@ def explain(error: Exception, folder: Path) -> tuple[str, str | None]:
         return _invalid(error)
     if isinstance(error, FileNotFoundError) and str(error.filename or "").endswith("job.json"):
         return "the folder has no job.json", "Write the job again."
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return (
-            "the memory ran out",
-            "Lower the sequence length, the batch size or the rank, or choose a smaller base model.",
-        )
+    if is_out_of_memory(error):
+        return "the memory ran out", HINT
     hint = getattr(error, "hint", None)
     # Overrule's own errors are sentences; others need their kind to be understood.
     own = type(error).__module__.startswith("training.")
