@@ -1,6 +1,7 @@
 """What an adapter's folder says of itself, beside the files that peft writes.
 
-adapter/  adapter_model.safetensors adapter_config.json   as peft has them
+adapter/  adapter_model.safetensors adapter_config.json   as peft has them, or after full fine-tuning
+                                                           a whole model's folder (training/full.py)
           overrule.json                                    this module
 """
 

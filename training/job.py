@@ -8,7 +8,7 @@
           progress.jsonl                 one event a line (training/progress.py)
           log.txt
           checkpoints/                   complete or absent
-          adapter/                       safetensors, adapter_config.json, overrule.json
+          adapter/                       safetensors, adapter_config.json (or a whole model), overrule.json
           predictions/NAME.parquet       id, p_<code>…, any_violation, valid_mass: the student
           predictions/base/NAME.parquet  the same for the base model, where asked for
           metrics.json  result.json
@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from training.policy import Policy
 from training.prompt import Answers
 
+Method = Literal["lora", "qlora", "full"]
 Kind = Literal["train", "score"]
 
 THRESHOLDS = "thresholds"
@@ -53,8 +54,19 @@ class Config(BaseModel):
     )
     batch_size: int = Field(8, ge=1, le=1024, description="Examples in one optimiser step.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps over which the rate rises.")
+    method: Method = Field(
+        "lora",
+        description="LoRA; LoRA over a base model in 4 bits, for a GPU with little memory; "
+        "or all weights of a small model, at a far lower learning rate.",
+    )
     rank: int = Field(16, ge=1, le=512, description="LoRA rank: more can learn more, and more by heart.")
     alpha: int = Field(32, ge=1, le=2048, description="LoRA scale; the update is multiplied by alpha / rank.")
+    rslora: bool = Field(
+        False, description="rsLoRA: alpha / √rank instead, so that a high rank is not scaled away."
+    )
+    dora: bool = Field(
+        False, description="DoRA: the size of each output learns apart from its direction; slower."
+    )
     targets: str | tuple[str, ...] = Field("all-linear", description="Which linear layers get LoRA weights.")
     layers: float = Field(
         1.0, gt=0, le=1, description="Share of the layers, from the top, that learn; fewer are faster."
@@ -68,6 +80,12 @@ class Config(BaseModel):
         6, ge=1, le=100, description="How often in the run the validation loss is taken."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Of LoRA weights and data order.")
+
+    @model_validator(mode="after")
+    def _kinds_of_lora(self) -> Config:
+        if self.method == "full" and (self.rslora or self.dora):
+            raise ValueError("rsLoRA and DoRA are kinds of LoRA; switch them off, or choose lora or qlora")
+        return self
 
 
 PRESETS: dict[str, Config] = {

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 
-from training import base_model, hardware
+from training import base_model, hardware, methods
 from training.adapter import BaseModelCard, Card, config_hash, require_prompt
 from training.checkpoints import Checkpoints
 from training.data import Encoded, encode, read_rows, require_some
-from training.files import write_bytes, write_json
+from training.files import write_json
 from training.folder import fetch_folder
 from training.job import Job
 from training.loop import Loop, Trained
@@ -28,7 +27,7 @@ from training.progress import Reporter
 from training.prompt import Answers, Form, Renderer
 from training.result import Record
 from training.stop import Stop, StopRequestedError
-from training.student import Student, load_student, new_student
+from training.student import Student, load_student
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +87,8 @@ def _train(at: _Work) -> None:
         validation = _encode(at, VALIDATION) if VALIDATION in sets else Encoded()
         form = scored_form(job, train.forms)
         at.reporter.write("loading", message="weights")
-        student = new_student(at.base, config, at.device, at.base_name)
+        student = methods.begin(at.base, config, at.device, at.base_name)
+        at.record.about["hardware"]["weights"] = methods.precision(config, at.device)
         at.stop.check()
         scorer = _scorer(at, sets, form, config.max_length)
         scorer.plan(passes=1 + job.score_base)
@@ -145,7 +145,11 @@ def _score(at: _Work) -> None:
             form, max_length = card.form, card.max_length
             at.record.about["adapter"] = {"prompt": card.prompt_hash, "step": card.step}
         at.reporter.write("loading", message="weights")
-        student = load_student(at.base, adapter, at.device, max_length)
+        student = (
+            load_student(at.base, None, at.device, max_length)
+            if adapter is None
+            else methods.load(at.base, adapter, card.config, at.device, max_length)
+        )
         at.stop.check()
         both = job.score_base and adapter is not None
         scorer = _scorer(at, sets, form, max_length)
@@ -209,13 +213,11 @@ def _about(trained: Trained, train: Encoded) -> dict[str, Any]:
 
 
 def _write_adapter(folder: Path, student: Student, card: Card) -> None:
-    """Write peft's two files and the card, all or nothing."""
+    """Write the weights' files and the card, all or nothing."""
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        weights = safetensors.torch.save(student.adapter_weights(), metadata={"format": "pt"})
-        write_bytes(aside / "adapter_model.safetensors", weights)
-        student.write_adapter_config(aside)
+        student.save(aside)
         card.write(aside)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)

@@ -31,13 +31,17 @@ def configure(preset: str, changes: Mapping[str, Any] | None = None, seed: int |
         return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "the settings"
+        said = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            # Single settings can be, but not together.
+            raise InvalidInputError(f"These settings do not go together: {said}.") from error
+        name = str(first["loc"][0])
         if name not in Config.model_fields:
             raise InvalidInputError(
                 f"There is no setting {name!r}.", f"Settings are {', '.join(Config.model_fields)}."
             ) from error
         raise InvalidInputError(
-            f"{name} cannot be {values[name]!r}: {first['msg']}.",
+            f"{name} cannot be {values[name]!r}: {said}.",
             Config.model_fields[name].description or "",
         ) from error
 

@@ -55,7 +55,7 @@ def test_changed_settings_are_kept_and_wrong_ones_said(sqlite_database: Database
     assert any("learning" in error.value and "cannot be" in error.value for error in app.error)
 
 
-def test_every_form_of_answer_can_be_chosen(sqlite_database: Database, project: Project) -> None:
+def test_every_form_of_answer_and_method_can_be_chosen(sqlite_database: Database, project: Project) -> None:
     app = open_page("training")
     box = app.selectbox(key="setting-quick-answers")
     assert box.options == [
@@ -65,10 +65,14 @@ def test_every_form_of_answer_can_be_chosen(sqlite_database: Database, project: 
         "labels, then reason",
     ]
     box.set_value("explained").run()
+    methods = app.selectbox(key="setting-quick-method")
+    assert methods.options == ["LoRA", "QLoRA (base model in 4 bits)", "all weights"]
+    app.toggle(key="setting-quick-dora").set_value(True).run()
     press(app, "Train")
     assert not app.exception and not app.error
     with sqlite_database.read() as session:
-        assert session.scalars(select(Run)).one().config["answers"] == "explained"
+        config = session.scalars(select(Run)).one().config
+    assert (config["answers"], config["method"], config["dora"]) == ("explained", "lora", True)
 
 
 def test_a_base_model_that_is_not_there_is_said(sqlite_database: Database, project: Project) -> None:

@@ -18,8 +18,11 @@ _NAMES = {
     "learning_rate": "Learning rate",
     "batch_size": "Batch size",
     "warmup": "Warm-up",
+    "method": "Method",
     "rank": "LoRA rank",
     "alpha": "LoRA alpha",
+    "rslora": "rsLoRA",
+    "dora": "DoRA",
     "targets": "LoRA targets",
     "weight_decay": "Weight decay",
     "max_grad_norm": "Longest gradient",
@@ -27,7 +30,7 @@ _NAMES = {
     "validations": "Validations",
     "seed": "Seed",
 }
-_OPTIONS = {"answers": words.ANSWERS}
+_OPTIONS = {"answers": words.ANSWERS, "method": words.METHODS}
 
 
 def settings_form(preset: str) -> Config:
@@ -66,6 +69,8 @@ def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
             help=about,
             key=key,
         )
+    if isinstance(value, bool):
+        return st.toggle(label, value, help=about, key=key)
     if isinstance(value, str | tuple):
         return st.text_input(
             label, value if isinstance(value, str) else ", ".join(value), help=about, key=key
@@ -95,4 +100,6 @@ def _in_words(name: str, value: Any) -> str:
         return _OPTIONS[name].get(str(value), str(value))
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

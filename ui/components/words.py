@@ -72,6 +72,8 @@ ANSWERS = {
     "explained": "labels, then reason",
 }
 
+METHODS = {"lora": "LoRA", "qlora": "QLoRA (base model in 4 bits)", "full": "all weights"}
+
 
 def phase(name: str | None) -> str:
     """What a job is doing, in words."""

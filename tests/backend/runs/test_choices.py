@@ -13,6 +13,11 @@ def test_changes_are_read_as_they_are_meant() -> None:
     assert (config.seed, config.rank) == (3, PRESETS["standard"].rank)
 
 
+def test_switches_are_read_from_words() -> None:
+    config = configure("quick", {"rslora": "true", "dora": "no", "method": "qlora"})
+    assert (config.rslora, config.dora, config.method) == (True, False, "qlora")
+
+
 @pytest.mark.parametrize(
     ("preset", "changes", "said"),
     [
@@ -20,6 +25,7 @@ def test_changes_are_read_as_they_are_meant() -> None:
         ("quick", {"epoch": "3"}, "no setting 'epoch'"),
         ("quick", {"epochs": "many"}, "epochs cannot be 'many'"),
         ("quick", {"epochs": 0}, "epochs cannot be 0"),
+        ("quick", {"method": "full", "dora": "yes"}, "kinds of LoRA"),
         ("quick", {"rank": "0"}, "rank cannot be '0'"),
         ("quick", {"learning_rate": "nan"}, "learning_rate cannot be 'nan'"),
     ],
