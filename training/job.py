@@ -92,7 +92,14 @@ PRESETS: dict[str, Config] = {
     "quick": Config(epochs=4, layers=1 / 3),
     "standard": Config(epochs=6, layers=1 / 3),
     "thorough": Config(epochs=6, answers="both", rank=32, alpha=64),
+    "large": Config(epochs=3, answers="both", learning_rate=2e-4, batch_size=16, max_length=1024),
 }
+
+PRESET_NEEDS: dict[str, str] = {
+    "large": "For a base model of 7 to 8 billion weights. Needs a GPU with 32 GB, "
+    "or with 24 GB by the method qlora."
+}
+"""What a preset asks of model and machine, where it asks anything; docs/training.md has the arithmetic."""
 
 
 class Job(BaseModel):

@@ -136,16 +136,13 @@ def explain(error: Exception, folder: Path) -> tuple[str, str | None]:
 def _invalid(error: ValidationError) -> tuple[str, str]:
     """The first thing in `job.json` that cannot be, and what to change."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    place, said = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
     if not place or isinstance(first["input"], dict):
-        return (
-            f"job.json is not a valid job: {place or 'the document'}: {first['msg']}",
-            "Write the job again.",
-        )
+        return f"job.json is not a valid job: {place or 'the document'}: {said}", "Write the job again."
     setting = Config.model_fields.get(str(first["loc"][-1]))
     about = f" ({setting.description})" if setting and setting.description else ""
     return (
-        f"job.json is not a valid job: {place} cannot be {first['input']!r}: {first['msg']}",
+        f"job.json is not a valid job: {place} cannot be {first['input']!r}: {said}",
         f"Change {place}{about}",
     )
 

@@ -39,9 +39,9 @@ class Short(Student):
         self._require(len(row.ids))
         return loss
 
-    def hidden_after(self, prefix: Prefix, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+    def hidden_after(self, prefix: Prefix, ids: Tensor, *places: Any) -> Tensor:
         self._require(len(ids))
-        return super().hidden_after(prefix, ids, positions, mask)
+        return super().hidden_after(prefix, ids, *places)
 
     def _require(self, tokens: int) -> None:
         if tokens > self.room:
@@ -140,7 +140,7 @@ def test_budgets_are_halved_until_every_example_is_alone(examples: list[Example]
         seen.append(budget)
         budget = smaller_budget(examples, budget)
     assert seen == sorted(seen, reverse=True)
-    assert all(row.examples == 1 for row in pack(examples, seen[-1]))
+    assert sum(1 for _ in pack(examples, seen[-1])) == len(examples)
 
 
 @pytest.mark.parametrize("form", ["direct", "explained", "reasoned"])

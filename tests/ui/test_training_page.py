@@ -55,6 +55,17 @@ def test_changed_settings_are_kept_and_wrong_ones_said(sqlite_database: Database
     assert any("learning" in error.value and "cannot be" in error.value for error in app.error)
 
 
+def test_the_large_preset_says_what_gpu_it_needs(sqlite_database: Database, project: Project) -> None:
+    app = open_page("training")
+    app.segmented_control(key="preset").set_value("large").run()
+    assert not app.exception
+    assert "Needs a GPU with 32 GB, or with 24 GB by the method qlora." in shown(app)
+    press(app, "Train")
+    with sqlite_database.read() as session:
+        run = session.scalars(select(Run)).one()
+    assert (run.preset, run.config["max_length"], run.config["answers"]) == ("large", 1024, "both")
+
+
 def test_every_form_of_answer_and_method_can_be_chosen(sqlite_database: Database, project: Project) -> None:
     app = open_page("training")
     box = app.selectbox(key="setting-quick-answers")

@@ -17,7 +17,7 @@ from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
 from backend.runs.views import Estimate, RunSummary
 from backend.settings import get_settings
-from training.job import PRESETS, Config
+from training.job import PRESET_NEEDS, PRESETS, Config
 from ui.components import errors, jobs, numbers, run_card, session, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
@@ -27,7 +27,7 @@ from ui.components.pages import go
 from ui.components.rows import Row, faint, opened
 from ui.components.settings_form import settings_form
 
-_PRESETS = {"quick": "Quick", "standard": "Standard", "thorough": "Thorough"}
+_PRESETS = {"quick": "Quick", "standard": "Standard", "thorough": "Thorough", "large": "Large"}
 _OTHER = "other"
 _CHOSEN = "chosen run"
 
@@ -95,7 +95,7 @@ def _choose(versions: Sequence[DatasetVersion], sets: Sequence[EvaluationSet]) -
         )
         or "quick"
     )
-    st.caption(_preset_words(PRESETS[preset]))
+    st.caption(f"{_preset_words(PRESETS[preset])} {PRESET_NEEDS.get(preset, '')}".strip())
     set_ids = _sets(sets)
     with st.expander("Settings", icon=":material/tune:"):
         config = settings_form(preset)
