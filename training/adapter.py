@@ -1,8 +1,9 @@
 """What an adapter's folder says of itself, beside the files that peft writes.
 
 adapter/  adapter_model.safetensors adapter_config.json   as peft has them, or after full fine-tuning
-                                                           a whole model's folder (training/full.py)
+                                                          a whole model's folder (training/full.py)
           overrule.json                                    this module
+          README.md                                        for people (training/model_card.py)
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,12 +43,17 @@ class Refusal:
 
 @dataclass(slots=True)
 class Encoded:
-    """What became of a file's rows. A row that is learned in two forms has two examples."""
+    """What became of a file's rows. A row that is learned in two forms has two examples.
+
+    `labels` counts the rows that are learned with each category, `without_labels` those with none.
+    """
 
     examples: list[Example] = field(default_factory=list)
     forms: list[Form] = field(default_factory=list)
     ids: list[Any] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)
+    without_labels: int = 0
     rows_used: int = 0
 
     @property
@@ -108,6 +114,8 @@ def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length
             encoded.refused.append(Refusal(row.id, str(error)))
             continue
         encoded.rows_used += 1
+        encoded.labels.update(set(row.labels or ()))
+        encoded.without_labels += not row.labels
         for form, example in examples:
             encoded.examples.append(example)
             encoded.forms.append(form)

@@ -258,6 +258,10 @@ class Renderer:
         }
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
+    def frame_text(self, form: Form) -> tuple[str, str]:
+        """What stands before and after the post, special tokens included."""
+        return self._frames[form]
+
     def frame_ids(self, form: Form) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Token ids of prefix and suffix; the same for every post."""
         before, after = self._frames[form]

@@ -20,7 +20,10 @@ from training.files import write_json
 RESULT = "result.json"
 Status = Literal["done", "stopped", "failed"]
 
-_PACKAGES = ("overrule", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "pandas")
+_PACKAGES = (
+    *("overrule", "torch", "transformers", "peft", "tokenizers", "safetensors", "accelerate"),
+    *("bitsandbytes", "numpy", "pandas", "scikit-learn"),
+)
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 256 * 1024
 _REFUSED_SHOWN = 1000
@@ -59,6 +62,8 @@ class Record:
             "used": encoded.rows_used,
             "examples": len(encoded.examples),
             "learned_tokens": encoded.learned_tokens,
+            "labels": dict(sorted(encoded.labels.items())),
+            "without_labels": encoded.without_labels,
             "refused_count": len(encoded.refused),
             "refused": [
                 {"id": refusal.id, "reason": refusal.reason} for refusal in encoded.refused[:_REFUSED_SHOWN]

@@ -18,10 +18,11 @@ from training import base_model, hardware, methods
 from training.adapter import BaseModelCard, Card, config_hash, require_prompt
 from training.checkpoints import Checkpoints
 from training.data import Encoded, encode, read_rows, require_some
-from training.files import write_json
+from training.files import write_bytes, write_json
 from training.folder import fetch_folder
 from training.job import Job
 from training.loop import Loop, Trained
+from training.model_card import README, model_card
 from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
 from training.progress import Reporter
 from training.prompt import Answers, Form, Renderer
@@ -126,7 +127,17 @@ def _train(at: _Work) -> None:
     with at.record.phase("scoring"):
         metrics = _score_models(at, scorer, student, base_too=job.score_base)
     write_json(at.folder / "metrics.json", metrics)
-    card.model_copy(update={"thresholds": metrics["model"]["thresholds"]}).write(at.folder / "adapter")
+    card = card.model_copy(update={"thresholds": metrics["model"]["thresholds"]})
+    card.write(at.folder / "adapter")
+    readme = model_card(
+        card,
+        at.renderer,
+        at.base,
+        hashes=at.record.hashes,
+        train=train,
+        validation=metrics["model"].get(VALIDATION),
+    )
+    write_bytes(at.folder / "adapter" / README, readme.encode())
 
 
 def _score(at: _Work) -> None:

@@ -65,6 +65,9 @@ def test_a_training_job_leaves_all_that_the_contract_names(done: Path) -> None:
     assert set(result["hashes"]["data"]) == {"train.parquet", "validation.parquet", "sets/test.parquet"}
     assert set(result["timings"]) == {"starting", "loading", "training", "scoring"}
     assert result["rows"]["train"]["used"] == 24
+    assert result["rows"]["train"]["labels"] == {"hate": 8, "scam": 8}
+    assert result["rows"]["train"]["without_labels"] == 8
+    assert result["hardware"]["weights"] == "float32"
     assert result["versions"]["torch"] == torch.__version__
     assert result["peak_memory_mb"]["process"] > 50
     assert result["training"]["best_step"] <= result["training"]["steps"] == 12
@@ -77,6 +80,7 @@ def test_a_training_job_leaves_all_that_the_contract_names(done: Path) -> None:
         "adapter_model.safetensors",
         "adapter_config.json",
         "overrule.json",
+        "README.md",
     }
     phases = [event["phase"] for event in read(done / "progress.jsonl")[0]]
     assert list(dict.fromkeys(phases)) == ["loading", "training", "validating", "scoring", "done"]
