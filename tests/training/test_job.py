@@ -21,11 +21,12 @@ import torch
 
 from tests.training.conftest import POLICY, make_rows, write_job, write_rows
 from training.__main__ import main
-from training.adapter import Card
+from training.adapter import Card, PromptMismatchError
 from training.data import Row
 from training.job import Config, Job
 from training.policy import Policy
 from training.progress import read
+from training.prompt import Answers, Renderer
 from training.run import run
 from training.stop import Stop
 
@@ -146,6 +147,21 @@ def test_scoring_under_another_prompt_is_refused(done: Path, tiny: Path, tmp_pat
     assert result["status"] == "failed"
     assert "trained under" in result["reason"]
     assert not (tmp_path / "predictions").exists()
+
+
+@pytest.mark.parametrize("answers", ["direct", "explained"])
+def test_a_card_holds_prompt_policy_and_base_model_to_what_was_learned(
+    done: Path, tiny: Path, renderer: Renderer, answers: Answers
+) -> None:
+    card = Card.read(done / "adapter")
+    config = card.config.model_copy(update={"answers": answers})
+    card = card.model_copy(update={"config": config, "prompt_hash": renderer.hash_for(answers)})
+    card.require(renderer, tiny)
+    with pytest.raises(PromptMismatchError, match="trained under"):
+        card.require(Renderer(tiny, changed_policy()), tiny)
+    other: Answers = "explained" if answers == "direct" else "direct"
+    with pytest.raises(PromptMismatchError, match="trained under"):
+        card.model_copy(update={"prompt_hash": renderer.hash_for(other)}).require(renderer, tiny)
 
 
 def test_a_prompt_other_than_the_job_says_is_refused(tiny: Path, tmp_path: Path) -> None:
