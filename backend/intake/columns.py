@@ -75,7 +75,7 @@ class ColumnMapping:
             if self.answer_labels is None:
                 raise InvalidInputError(
                     "None of the columns holds the teacher's labels.",
-                    f"Choose them (--labels on the command line). {hint}",
+                    f"Choose them, on the command line with --labels. {hint}",
                 )
             if self.id is None and self.text is None:
                 raise InvalidInputError(
@@ -86,12 +86,12 @@ class ColumnMapping:
         if self.text is None:
             raise InvalidInputError(
                 "The file has no column with the posts' text.",
-                f"Choose it (--text on the command line). {hint}",
+                f"Choose it, on the command line with --text. {hint}",
             )
         if purpose is Purpose.SET and not self.labels:
             raise InvalidInputError(
                 "None of the columns holds labels, which an evaluation set needs.",
-                f"Choose them (--labels on the command line). {hint}",
+                f"Choose them, on the command line with --labels. {hint}",
             )
 
 
