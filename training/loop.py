@@ -123,8 +123,10 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        # The backward pass ends below the lowest layer that learns.
-        self._token_work = 1 + _BACKWARD * config.layers
+        # For each token trained and validated; the backward pass ends below the lowest layer that learns.
+        self._upper = student.share_learning
+        self._token_work, self._validated_work = 1 + _BACKWARD * self._upper, 1.0
+        self._below = 0
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
@@ -141,6 +143,7 @@ class Loop:
             OSError: the disk is full; the last complete checkpoint is intact.
         """
         resumed_from = self._resume()
+        self._keep_lower()
         self._plan()
         self.reporter.begin()
         finished = True
@@ -172,6 +175,16 @@ class Loop:
             last_loss=self.last_loss,
             weights=best.weights if best else self.student.adapter_weights(),
         )
+
+    def _keep_lower(self) -> None:
+        """Have the frozen layers computed once for each example: in its first batch's company."""
+        first = epoch_batches(len(self.examples), self.config.batch_size, self.config.seed, 0)
+        groups = [[self.examples[index] for index in batch] for batch in first]
+        groups += [list(row.examples) for row in pack(self.validation, self.student.row_tokens)]
+        if self.student.keep_lower(groups):
+            self._token_work, self._validated_work = (1 + _BACKWARD) * self._upper, self._upper
+            tokens = sum(tokens_computed(group, self.student.row_tokens) for group in groups)
+            self.reporter.plan((1 - self._upper) * tokens)
 
     def batch(self, step: int) -> list[int]:
         """Which examples a step learns, by index."""
@@ -215,7 +228,7 @@ class Loop:
         self.step += 1
         self.last_loss = loss
         tokens = tokens_computed(batch, self.student.row_tokens)
-        self.reporter.work(self._token_work * tokens)
+        self._report_work(self._token_work * tokens)
         seconds = time.monotonic() - started
         self.reporter.write(
             "training",
@@ -229,6 +242,12 @@ class Loop:
             tokens_per_second=tokens / seconds,
             memory_mb=hardware.memory_mb(self.student.device),
         )
+
+    def _report_work(self, units: float) -> None:
+        """Count work, and what the frozen layers were computed for meanwhile."""
+        below = self.student.tokens_below - self._below
+        self._below += below
+        self.reporter.work(units + (1 - self._upper) * below)
 
     def _epoch(self) -> float:
         return self.step * self.config.epochs / self.steps
@@ -265,7 +284,7 @@ class Loop:
         for row in pack(self.validation, self.student.row_tokens):
             self.stop.check()
             total += self.student.loss_sum(row).item()
-            self.reporter.work(len(row.ids))
+            self._report_work(self._validated_work * len(row.ids))
         return total / sum(len(example.answer) for example in self.validation)
 
     def _plan(self) -> None:
@@ -275,7 +294,8 @@ class Loop:
             self.reporter.plan(self._token_work * tokens_computed(batch, self.student.row_tokens))
         ahead = sum(mark > self.validated for mark in self.marks)
         if ahead:
-            self.reporter.plan(ahead * tokens_computed(self.validation, self.student.row_tokens))
+            tokens = tokens_computed(self.validation, self.student.row_tokens)
+            self.reporter.plan(ahead * self._validated_work * tokens)
 
     def _save(self) -> None:
         if self._saved == (self.step, self.validated):
