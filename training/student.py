@@ -6,7 +6,7 @@ import copy
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,17 @@ class Student:
         """The loss summed over a row's learned tokens; the head sees no other token."""
         states = self.hidden(row)[row.learned_from.to(self.device)]
         return functional.cross_entropy(self.logits(states), row.targets.to(self.device), reduction="sum")
+
+    def answer_log_probabilities(self, row: PackedRow, lengths: Sequence[int]) -> Tensor:
+        """The logarithm of P(answer) for each example of a row, (E,) in fp32.
+
+        Args:
+            row: a packed row.
+            lengths: learned tokens of each example, in the row's order; the end token is one.
+        """
+        states = self.hidden(row)[row.learned_from.to(self.device)]
+        losses = functional.cross_entropy(self.logits(states), row.targets.to(self.device), reduction="none")
+        return -torch.stack([of_answer.sum() for of_answer in torch.split(losses, list(lengths))])
 
     @torch.no_grad()
     def prefill(self, ids: tuple[int, ...]) -> Prefix:
