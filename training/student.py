@@ -158,6 +158,17 @@ class Student:
         states = self.hidden(row)[row.learned_from.to(self.device)]
         return functional.cross_entropy(self.logits(states), row.targets.to(self.device), reduction="sum")
 
+    def answer_log_probabilities(self, row: PackedRow, lengths: Sequence[int]) -> Tensor:
+        """The logarithm of P(answer) for each example of a row, (E,) in fp32.
+
+        Args:
+            row: a packed row.
+            lengths: learned tokens of each example, in the row's order; the end token is one.
+        """
+        states = self.hidden(row)[row.learned_from.to(self.device)]
+        losses = functional.cross_entropy(self.logits(states), row.targets.to(self.device), reduction="none")
+        return -torch.stack([of_answer.sum() for of_answer in torch.split(losses, list(lengths))])
+
     @torch.no_grad()
     def prefill(self, ids: tuple[int, ...]) -> Prefix:
         """Compute a prefix once, for all the posts that begin with it."""

@@ -164,8 +164,14 @@ def _show_tables(session: Session, project: Project, sets: Sequence[EvaluationSe
         if not rows:
             messages.print("Nothing is evaluated on it yet: overrule evaluate --base", markup=False)
         for row in rows:
-            for note in service.metrics(row.evaluation_id).notes:
+            for note in (*service.metrics(row.evaluation_id).notes, *_gains(session, one, row)):
                 messages.print(f"{row.name}: {note}", markup=False)
+
+
+def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
+    """What a run's preference step brought on a set; nothing where it had none."""
+    gains = RunService(session).preference_gains(row.run_id) if row.run_id is not None else []
+    return [gain.sentence for gain in gains if gain.set_id == one.id]
 
 
 def _document(service: EvaluationService, one: EvaluationSet, rows: Sequence[ModelRow]) -> dict[str, object]:

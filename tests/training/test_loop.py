@@ -15,6 +15,7 @@ from tests.training.conftest import examples_of, make_rows
 from training.checkpoints import Best, Checkpoints, Snapshot
 from training.job import Config
 from training.loop import Loop, Trained, TrainingError, learning_rate, steps_in, validation_steps
+from training.objective import Teaching
 from training.progress import Reporter, read
 from training.prompt import Example, Renderer
 from training.stop import Stop
@@ -45,11 +46,12 @@ def train(tiny: Path, renderer: Renderer, examples: list[Example]) -> Callable[.
     validation = examples_of(renderer, make_rows(6, analysis=False))
 
     def run(folder: Path, stop: Stop | None = None, *, config: Config = CONFIG, **options: Any) -> Trained:
+        student = new_student(tiny, config, torch.device("cpu"), "tiny")
+        held_out = options.pop("validation", validation)
         loop = Loop(
-            new_student(tiny, config, torch.device("cpu"), "tiny"),
-            options.pop("examples", examples),
-            [f"r{index}" for index in range(len(examples))],
-            options.pop("validation", validation),
+            student,
+            Teaching(student, examples, [f"r{index}" for index in range(len(examples))]),
+            Teaching(student, held_out, range(len(held_out))) if held_out else None,
             config,
             checkpoints=Checkpoints(folder / "checkpoints", options.pop("identity", "one")),
             reporter=Reporter(folder / "progress.jsonl"),
@@ -129,7 +131,7 @@ def test_a_loss_that_is_no_number_stops_with_step_and_rows(
 ) -> None:
     steps = 0
 
-    def gradients(self: Loop, batch: Sequence[Example]) -> float:
+    def gradients(self: Loop, batch: Sequence[int]) -> float:
         nonlocal steps
         steps += 1
         return original(self, batch) if steps < 4 else float("nan")

@@ -60,6 +60,7 @@ PHASES = {
     "loading": "loading the model",
     "training": "training",
     "validating": "taking the validation loss",
+    "preferring": "learning preferences",
     "scoring": "scoring the posts",
     "running": "under way",
     "done": "done",

@@ -16,7 +16,18 @@ from backend.evaluation.results import Comparison, ModelRow, Report
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
-from ui.components import comparison, errors, evaluate, jobs, labels, numbers, outcomes, session, text
+from ui.components import (
+    comparison,
+    errors,
+    evaluate,
+    jobs,
+    labels,
+    numbers,
+    outcomes,
+    preference,
+    session,
+    text,
+)
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
@@ -124,6 +135,7 @@ def _one_set(scored: Scored) -> None:
         reports = [service.report(first.evaluation_id), service.report(second.evaluation_id)]
         looks = labels.load(found, session.project_id())
     _verdict(compared, (first, second))
+    preference.gained((first, second))
     _side_by_side(reports, looks)
     outcomes.draw(reports, compared, looks)
 
@@ -144,6 +156,7 @@ def _alone(row: ModelRow) -> None:
     with get_database().read() as found:
         report = EvaluationService(found).report(row.evaluation_id)
         looks = labels.load(found, session.project_id())
+    preference.gained((row,))
     _side_by_side([report], looks)
     outcomes.draw([report], None, looks)
 

@@ -19,7 +19,7 @@ from backend.runs.service import RunService
 from backend.runs.views import Estimate, RunSummary
 from backend.settings import get_settings
 from training.job import PRESETS, Config
-from ui.components import errors, jobs, numbers, run_card, session, words
+from ui.components import errors, jobs, numbers, preference, run_card, session, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
@@ -99,7 +99,7 @@ def _choose(versions: Sequence[DatasetVersion], sets: Sequence[EvaluationSet]) -
     st.caption(_preset_words(PRESETS[preset]))
     set_ids = _sets(sets)
     with st.expander("Settings", icon=":material/tune:"):
-        config = settings_form(preset)
+        config = preference.switch(settings_form(preset), preset, version.id)
     choice = Choice(version, base_model, preset, config, set_ids)
     with errors.shown():
         _estimate(choice)
