@@ -73,32 +73,39 @@ def read_rows(path: Path, *, labelled: bool) -> list[Row]:
     Raises:
         DataError: no such file, not parquet, or a column is missing.
     """
-    wanted = ["id", "text", *(["labels"] if labelled else [])]
+    wanted, known = (["id", "text", "labels"], ["analysis", "harmful"]) if labelled else (["id", "text"], [])
+    return [row_of(record) for record in read_records(path, wanted, known)]
+
+
+def read_records(path: Path, wanted: Sequence[str], known: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """The lines of a data file, with the columns that are wanted and those of the known that it has.
+
+    Raises:
+        DataError: no such file, not parquet, or a wanted column is missing.
+    """
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in wanted if name not in file.schema_arrow.names]
             if missing:
                 raise DataError(f"{path.name} has no column {missing[0]!r}")
-            extra = [name for name in ("analysis", "harmful") if labelled and name in file.schema_arrow.names]
-            return [
-                _row(record)
-                for batch in file.iter_batches(_READ_AT_ONCE, columns=wanted + extra)
-                for record in batch.to_pylist()
-            ]
+            columns = [*wanted, *(name for name in known if name in file.schema_arrow.names)]
+            for batch in file.iter_batches(_READ_AT_ONCE, columns=columns):
+                yield from batch.to_pylist()
     except FileNotFoundError as error:
         raise DataError(f"{path.name} is missing from the job's folder") from error
     except pa.ArrowInvalid as error:
         raise DataError(f"{path.name} is not a readable parquet file ({error})") from error
 
 
-def _row(record: dict[str, Any]) -> Row:
-    labels = record.get("labels")
+def row_of(record: dict[str, Any], answer: str = "") -> Row:
+    """The row of a line; `answer` is what the names of its answer's columns begin with."""
+    labels = record.get(f"{answer}labels")
     return Row(
         id=record["id"],
         text=record["text"],
         labels=None if labels is None else tuple(labels),
-        analysis=record.get("analysis"),
-        harmful=tuple(record.get("harmful") or ()),
+        analysis=record.get(f"{answer}analysis"),
+        harmful=tuple(record.get(f"{answer}harmful") or ()),
     )
 
 
@@ -108,7 +115,8 @@ def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length
     for row in rows:
         try:
             examples = [
-                (form, _example(row, form, renderer, max_length)) for form in forms_of(row.analysis, answers)
+                (form, example_of(row, form, renderer, max_length))
+                for form in forms_of(row.analysis, answers)
             ]
         except (PromptError, DataError) as error:
             encoded.refused.append(Refusal(row.id, str(error)))
@@ -123,7 +131,13 @@ def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length
     return encoded
 
 
-def _example(row: Row, form: Form, renderer: Renderer, max_length: int) -> Example:
+def example_of(row: Row, form: Form, renderer: Renderer, max_length: int) -> Example:
+    """Render and tokenise a row in one form.
+
+    Raises:
+        DataError: there is no text or no answer, or a label is not in the policy.
+        PromptError: it does not fit, or there is no analysis to learn.
+    """
     if row.text is None or not row.text.strip():
         raise DataError("the post has no text")
     if row.labels is None:

@@ -3,6 +3,9 @@
     JOB/  job.json                       what to do (this module)
           train.parquet                  id, text, labels, analysis, harmful
           validation.parquet             the same columns
+          pairs.parquet                  for the preference step: the same columns, and beside them
+                                         rejected_labels, rejected_analysis, rejected_harmful
+          validation_pairs.parquet       the same for validation posts; may be missing
           sets/NAME.parquet              id, text
           sets/thresholds.parquet        id, text, labels: where given, thresholds are chosen on these
           progress.jsonl                 one event a line (training/progress.py)
@@ -11,6 +14,7 @@
           adapter/                       safetensors, adapter_config.json (or a whole model), overrule.json
           predictions/NAME.parquet       id, p_<code>…, any_violation, valid_mass: the student
           predictions/base/NAME.parquet  the same for the base model, where asked for
+          predictions/before-preference/NAME.parquet  the same for the student before that step
           metrics.json  result.json
 
 `labels` and `harmful` are lists of strings, labels being category codes; `analysis` may be
@@ -37,6 +41,28 @@ Kind = Literal["train", "score"]
 
 THRESHOLDS = "thresholds"
 """The set that thresholds are chosen on."""
+
+PAIRS, VALIDATION_PAIRS = "pairs", "validation_pairs"
+"""The files of the preference step. They are read only where the settings have that step."""
+
+BASE, BEFORE_PREFERENCE = "base", "before-preference"
+"""Folders under `predictions/`: what other models than the job's own say of the same posts."""
+
+
+class Preference(BaseModel):
+    """The settings of the preference step, which follows the fine-tune (training/preference.py)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    beta: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="How soon a preference is enough: higher stays closer to the base model.",
+    )
+    epochs: int = Field(1, ge=1, le=100, description="Passes over the pairs; time grows with it.")
+    learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Peak rate; far below the fine-tune's own.")
+    batch_size: int = Field(8, ge=1, le=1024, description="Pairs in one optimiser step.")
 
 
 class Config(BaseModel):
@@ -80,11 +106,26 @@ class Config(BaseModel):
         6, ge=1, le=100, description="How often in the run the validation loss is taken."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Of LoRA weights and data order.")
+    preference: Preference | None = Field(
+        None, description="After the fine-tune: people's corrected answers over the teacher's wrong ones."
+    )
+
+    @property
+    def of_preference_step(self) -> Config:
+        """The same settings with epochs, learning rate and batch size of the preference step."""
+        if self.preference is None:
+            raise ValueError("these settings have no preference step")
+        return self.model_copy(update=self.preference.model_dump(exclude={"beta"}))
 
     @model_validator(mode="after")
-    def _kinds_of_lora(self) -> Config:
+    def _go_together(self) -> Config:
         if self.method == "full" and (self.rslora or self.dora):
             raise ValueError("rsLoRA and DoRA are kinds of LoRA; switch them off, or choose lora or qlora")
+        if self.method == "full" and self.preference is not None:
+            raise ValueError(
+                "the preference step compares a student with itself without its adapter, and full "
+                "fine-tuning leaves none; switch the step off, or choose lora or qlora"
+            )
         return self
 
 

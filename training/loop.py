@@ -18,8 +18,8 @@ from training.data import epoch_batches
 from training.fitting import in_rows_that_fit
 from training.job import Config
 from training.layout import pack, tokens_computed
+from training.objective import Objective, mean_loss
 from training.progress import Reporter
-from training.prompt import Example
 from training.stop import Stop, StopRequestedError
 from training.student import Student
 
@@ -46,8 +46,8 @@ class Trained:
         step: optimiser steps done, of `steps`.
         resumed_from: the step of the checkpoint that it went on from.
         best_step: whose LoRA weights are kept; the last step where there is no validation.
-        best_loss: validation loss per learned token at that step.
-        last_loss: training loss per learned token of the last step that this process did.
+        best_loss: the validation loss at that step.
+        last_loss: the training loss of the last step that this process did.
         weights: the LoRA weights that are kept.
     """
 
@@ -81,13 +81,13 @@ def validation_steps(steps: int, times: int) -> set[int]:
 
 
 class Loop:
-    """One run of training over a student's LoRA weights.
+    """One run of training over a student's LoRA weights, whatever it is that it minimises.
 
     Args:
-        student: with fresh LoRA weights.
-        examples: what is learned.
-        names: the row's id of each example, for messages.
-        validation: examples whose loss chooses the weights that are kept; may be empty.
+        student: with the LoRA weights to start from.
+        objective: what is learned.
+        validation: the same over what is not learned; its loss chooses the weights that are kept.
+            None keeps the last.
         config: the settings.
         checkpoints: where to save, and where to go on from.
         reporter: where to tell of it.
@@ -98,9 +98,8 @@ class Loop:
     def __init__(
         self,
         student: Student,
-        examples: Sequence[Example],
-        names: Sequence[Any],
-        validation: Sequence[Example],
+        objective: Objective,
+        validation: Objective | None,
         config: Config,
         *,
         checkpoints: Checkpoints,
@@ -109,8 +108,7 @@ class Loop:
         checkpoint_seconds: float = 60.0,
     ) -> None:
         self.student = student
-        self.examples = examples
-        self.names = names
+        self.objective = objective
         self.validation = validation
         self.config = config
         self.checkpoints = checkpoints
@@ -118,14 +116,17 @@ class Loop:
         self.stop = stop
         self.checkpoint_seconds = checkpoint_seconds
 
-        self.steps = steps_in(len(examples), config)
-        self.marks = validation_steps(self.steps, config.validations) if validation else set()
+        self.count = len(objective.names)
+        self.steps = steps_in(self.count, config)
+        self.marks = validation_steps(self.steps, config.validations) if validation is not None else set()
         self.parameters = student.trained_parameters()
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        # The backward pass ends below the lowest layer that learns.
-        self._token_work = 1 + _BACKWARD * config.layers
+        # For each token trained and validated; the backward pass ends below the lowest layer that learns.
+        self._upper = student.share_learning
+        self._token_work, self._validated_work = 1 + _BACKWARD * self._upper, 1.0
+        self._below = 0
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
@@ -133,6 +134,12 @@ class Loop:
         self._saved: tuple[int, int] | None = None
         self._saved_at = time.monotonic()
         self._order: tuple[int, list[list[int]]] | None = None
+        self._foreseen = 0.0
+
+    def foresee(self) -> None:
+        """Tell the reporter of the whole run already now, because other work comes before it."""
+        self._foreseen = self._work_ahead()
+        self.reporter.plan(self._foreseen)
 
     def run(self) -> Trained:
         """Train to the end, or until someone asks to stop.
@@ -143,25 +150,10 @@ class Loop:
             OSError: the disk is full; the last complete checkpoint is intact.
         """
         resumed_from = self._resume()
-        self._plan()
+        self._keep_lower()
+        self.reporter.plan(self._work_ahead() - self._foreseen)
         self.reporter.begin()
-        finished = True
-        while True:
-            if self.step in self.marks and self.validated < self.step:
-                try:
-                    self._validate()
-                except StopRequestedError:
-                    # The step is done, its validation is not; it is taken after the resume.
-                    finished = False
-                    break
-            if self.step == self.steps:
-                break
-            if self.stop.requested:
-                finished = False
-                break
-            self._train_step()
-            if time.monotonic() - self._saved_at > self.checkpoint_seconds:
-                self._save()
+        finished = self._to_the_end()
         self._save()
         best = self.best
         return Trained(
@@ -175,118 +167,157 @@ class Loop:
             weights=best.weights if best else self.student.adapter_weights(),
         )
 
+    def _keep_lower(self) -> None:
+        """Have the frozen layers computed once for each example: in its first batch's company."""
+        first = epoch_batches(self.count, self.config.batch_size, self.config.seed, 0)
+        groups = [self.objective.examples_of(batch) for batch in first]
+        if self.validation is not None:
+            everything = self.validation.examples_of(range(len(self.validation.names)))
+            groups += [row.examples for row in pack(everything, self.student.row_tokens)]
+        if self.student.keep_lower(groups):
+            self._token_work, self._validated_work = (1 + _BACKWARD) * self._upper, self._upper
+            tokens = sum(tokens_computed(group, self.student.row_tokens) for group in groups)
+            self.reporter.plan((1 - self._upper) * tokens)
+
+    def _to_the_end(self) -> bool:
+        """Train; False where someone asked to stop before the end."""
+        try:
+            while True:
+                if self.step in self.marks and self.validated < self.step:
+                    self._validate()
+                if self.step == self.steps:
+                    return True
+                self.stop.check()
+                self._train_step()
+                if time.monotonic() - self._saved_at > self.checkpoint_seconds:
+                    self._save()
+        except StopRequestedError:
+            # Where the last step is done and its validation is not, that is taken after the resume.
+            return False
+
     def batch(self, step: int) -> list[int]:
-        """Which examples a step learns, by index."""
-        epoch, position = divmod(step, math.ceil(len(self.examples) / self.config.batch_size))
+        """What a step learns, by index."""
+        epoch, position = divmod(step, math.ceil(self.count / self.config.batch_size))
         if self._order is None or self._order[0] != epoch:
-            order = epoch_batches(len(self.examples), self.config.batch_size, self.config.seed, epoch)
+            order = epoch_batches(self.count, self.config.batch_size, self.config.seed, epoch)
             self._order = (epoch, order)
         return self._order[1][position]
 
-    def gradients(self, batch: Sequence[Example]) -> float:
-        """Add a batch's gradients; its loss is summed over learned tokens and divided once.
+    def gradients(self, batch: Sequence[int]) -> float:
+        """Add a batch's gradients; its loss is summed over its rows and divided once.
 
         Returns:
-            The loss per learned token.
+            The loss.
         """
-        learned = sum(len(example.answer) for example in batch)
+        weight = self.objective.weight(batch)
         total = 0.0
-        for row in pack(batch, self.student.row_tokens):
-            loss = self.student.loss_sum(row) / learned
+        for of_row, _ in self.objective.losses(batch):
+            loss = of_row / weight
             torch.autograd.backward(loss)
             total += loss.item()
         return total
 
-    def _gradients_anew(self, batch: Sequence[Example]) -> float:
+    def _gradients_anew(self, batch: Sequence[int]) -> float:
         """A batch's gradients alone: what an attempt that failed has added is gone."""
         self.optimizer.zero_grad(set_to_none=True)
         return self.gradients(batch)
 
     def _train_step(self) -> None:
         started = time.monotonic()
-        indices = self.batch(self.step)
-        batch = [self.examples[index] for index in indices]
+        stage = self.objective.stage
+        batch = self.batch(self.step)
         rate = learning_rate(self.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = in_rows_that_fit(self.student, batch, lambda: self._gradients_anew(batch))
+        examples = self.objective.examples_of(batch)
+        loss = in_rows_that_fit(self.student, examples, lambda: self._gradients_anew(batch))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
+            rows = ", ".join(str(self.objective.names[index]) for index in batch[:8])
             raise TrainingError(
-                f"the loss became {loss} and the gradient's norm {norm} at step {self.step + 1} "
-                f"of {self.steps}, over the rows {', '.join(str(self.names[i]) for i in indices[:8])}",
+                f"the {stage.loss.replace('_', ' ')} became {loss} and the gradient's norm {norm} "
+                f"at step {self.step + 1} of {self.steps}, over the rows {rows}",
                 "lower the learning rate; the last checkpoint before this step is kept",
             )
         self.optimizer.step()
         self.step += 1
         self.last_loss = loss
-        tokens = tokens_computed(batch, self.student.row_tokens)
-        self.reporter.work(self._token_work * tokens)
+        tokens = self.objective.tokens(batch)
+        self._report_work(self._token_work * tokens)
         seconds = time.monotonic() - started
+        of_stage: dict[str, Any] = {stage.loss: loss}
         self.reporter.write(
-            "training",
+            stage.training,
             always=self.step in {1, self.steps},
             step=self.step,
             steps=self.steps,
             epoch=self._epoch(),
-            loss=loss,
             learning_rate=rate,
             examples_per_second=len(batch) / seconds,
             tokens_per_second=tokens / seconds,
             memory_mb=hardware.memory_mb(self.student.device),
+            **of_stage,
         )
+
+    def _report_work(self, units: float) -> None:
+        """Count work, and what the frozen layers were computed for meanwhile."""
+        below = self.student.tokens_below - self._below
+        self._below += below
+        self.reporter.work(units + (1 - self._upper) * below)
 
     def _epoch(self) -> float:
         return self.step * self.config.epochs / self.steps
 
     def _validate(self) -> None:
-        loss = self.validation_loss()
+        """Take the validation loss.
+
+        Raises:
+            StopRequestedError: someone asked to stop.
+        """
+        assert self.validation is not None, "without validation there are no marks"
+        stage = self.objective.stage
+        loss = mean_loss(self.validation, self._after_row)
         self.validated = self.step
         best = math.isfinite(loss) and (self.best is None or loss < self.best.loss)
         if best:
             self.best = Best(loss, self.step, self.student.adapter_weights())
         _log.info(
-            "step %d of %d: validation loss %.5f%s", self.step, self.steps, loss, " (best)" if best else ""
+            "%s, step %d of %d: validation loss %.5f%s",
+            stage.training,
+            self.step,
+            self.steps,
+            loss,
+            " (best)" if best else "",
         )
+        losses: dict[str, Any] = {
+            stage.loss: self.last_loss,
+            stage.validation_loss: loss if math.isfinite(loss) else None,
+        }
         self.reporter.write(
-            "validating",
+            stage.validating,
             step=self.step,
             steps=self.steps,
             epoch=self._epoch(),
-            loss=self.last_loss,
-            validation_loss=loss if math.isfinite(loss) else None,
             memory_mb=hardware.memory_mb(self.student.device),
             best=best,
+            **losses,
         )
         self._save()
 
-    @torch.no_grad()
-    def validation_loss(self) -> float:
-        """The loss over the validation examples, per learned token.
+    def _after_row(self, tokens: int) -> None:
+        self.stop.check()
+        self._report_work(self._validated_work * tokens)
 
-        Raises:
-            StopRequestedError: someone asked to stop.
-            MemoryShortError: an example does not fit into memory alone.
-        """
-        total = in_rows_that_fit(self.student, self.validation, self._validation_sum)
-        return total / sum(len(example.answer) for example in self.validation)
-
-    def _validation_sum(self) -> float:
-        total = 0.0
-        for row in pack(self.validation, self.student.row_tokens):
-            self.stop.check()
-            total += self.student.loss_sum(row).item()
-            self.reporter.work(len(row.ids))
-        return total
-
-    def _plan(self) -> None:
-        """Tell the reporter what lies ahead."""
-        for step in range(self.step, self.steps):
-            batch = [self.examples[index] for index in self.batch(step)]
-            self.reporter.plan(self._token_work * tokens_computed(batch, self.student.row_tokens))
+    def _work_ahead(self) -> float:
+        """What is left to do, in the reporter's units."""
+        work = sum(
+            self._token_work * self.objective.tokens(self.batch(step))
+            for step in range(self.step, self.steps)
+        )
         ahead = sum(mark > self.validated for mark in self.marks)
-        if ahead:
-            self.reporter.plan(ahead * tokens_computed(self.validation, self.student.row_tokens))
+        if self.validation is not None and ahead:
+            work += ahead * self._validated_work * self.validation.tokens(range(len(self.validation.names)))
+        return work
 
     def _save(self) -> None:
         if self._saved == (self.step, self.validated):
@@ -314,7 +345,12 @@ class Loop:
         restore_random_states(snapshot.random)
         self.step, self.validated, self.best = snapshot.step, snapshot.validated, snapshot.best
         self._saved = (self.step, self.validated)
-        _log.info("going on from the checkpoint of step %d of %d", self.step, self.steps)
+        _log.info(
+            "%s: going on from the checkpoint of step %d of %d",
+            self.objective.stage.training,
+            self.step,
+            self.steps,
+        )
         return snapshot.step
 
     def _optimizer_state(self) -> dict[str, Tensor]:

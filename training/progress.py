@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-Phase = Literal["loading", "training", "validating", "scoring", "done"]
+Phase = Literal["loading", "training", "validating", "preferring", "scoring", "done"]
 
 FIELDS = (
     "step",
@@ -22,6 +22,8 @@ FIELDS = (
     "epoch",
     "loss",
     "validation_loss",
+    "preference_loss",
+    "validation_preference_loss",
     "learning_rate",
     "examples_per_second",
     "tokens_per_second",
@@ -31,7 +33,8 @@ FIELDS = (
     "message",
 )
 """`step` of `steps`: optimiser steps while training, posts while scoring. Losses are per learned
-token. `best` is true where this validation loss is the lowest so far. Tokens are those computed."""
+token; preference losses are per pair, and "preferring" counts its own steps, and pairs as examples.
+`best` is true where this validation loss is the lowest so far. Tokens are those computed."""
 
 _SECONDS_BETWEEN = 0.5
 
@@ -90,8 +93,8 @@ class Reporter:
         self._mend()
 
     def plan(self, units: float) -> None:
-        """Say how much work lies ahead."""
-        self._left += units
+        """Say how much more work lies ahead; less, where it is below zero."""
+        self._left = max(0.0, self._left + units)
 
     def work(self, units: float) -> None:
         """Say that work was done since the last call or the last `begin`."""

@@ -20,10 +20,13 @@ from training.checkpoints import Checkpoints
 from training.data import Encoded, encode, read_rows, require_some
 from training.files import write_bytes, write_json
 from training.folder import fetch_folder
-from training.job import Job
+from training.job import BASE, BEFORE_PREFERENCE, PAIRS, VALIDATION_PAIRS, Job
 from training.loop import Loop, Trained
 from training.model_card import README, model_card
+from training.objective import Teaching
+from training.pairs import EncodedPairs, encode_pairs, read_pairs, require_pairs
 from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
+from training.preference_step import PreferenceStep, Preferred
 from training.progress import Reporter
 from training.prompt import Answers, Form, Renderer
 from training.result import Record
@@ -85,6 +88,7 @@ def _train(at: _Work) -> None:
         sets = read_sets(at.folder, at.job)
         train = _encode(at, "train")
         require_some(train, "train.parquet")
+        pairs = _encode_pairs(at) if config.preference is not None else None
         validation = _encode(at, VALIDATION) if VALIDATION in sets else Encoded()
         form = scored_form(job, train.forms)
         at.reporter.write("loading", message="weights")
@@ -92,15 +96,16 @@ def _train(at: _Work) -> None:
         at.record.about["hardware"]["weights"] = methods.precision(config, at.device)
         at.stop.check()
         scorer = _scorer(at, sets, form, config.max_length)
-        scorer.plan(passes=1 + job.score_base)
-        checkpoints = Checkpoints(at.folder / "checkpoints", _identity(at))
+        scorer.plan(passes=1 + job.score_base + (config.preference is not None))
+        teaching = Teaching(student, train.examples, train.ids)
+        validating = Teaching(student, validation.examples, validation.ids) if validation.examples else None
+        step = None if pairs is None else _preference_step(at, student, pairs, validating)
         loop = Loop(
             student,
-            train.examples,
-            train.ids,
-            validation.examples,
+            teaching,
+            validating,
             config,
-            checkpoints=checkpoints,
+            checkpoints=Checkpoints(at.folder / "checkpoints", _identity(at, "training")),
             reporter=at.reporter,
             stop=at.stop,
         )
@@ -110,6 +115,7 @@ def _train(at: _Work) -> None:
     if not trained.finished:
         raise StopRequestedError
     student.set_adapter_weights(trained.weights)
+    preferred = None if step is None else _prefer(at, step, trained)
     card = Card(
         prompt_hash=at.record.hashes["prompt"],
         policy=job.policy,
@@ -121,11 +127,15 @@ def _train(at: _Work) -> None:
         max_length=config.max_length,
         config=config,
         step=trained.best_step,
-        validation_loss=trained.best_loss,
+        validation_loss=trained.best_loss if preferred is None else preferred.validation_loss.after,
     )
     _write_adapter(at.folder / "adapter", student, card)
     with at.record.phase("scoring"):
         metrics = _score_models(at, scorer, student, base_too=job.score_base)
+        if preferred is not None:
+            student.set_adapter_weights(trained.weights)
+            before = scorer.score(student, at.folder / "predictions" / BEFORE_PREFERENCE)
+            metrics |= {"before_preference": before, "preference": preferred.figures}
     write_json(at.folder / "metrics.json", metrics)
     card = card.model_copy(update={"thresholds": metrics["model"]["thresholds"]})
     card.write(at.folder / "adapter")
@@ -192,34 +202,90 @@ def scored_form(job: Job, forms: Sequence[Form]) -> Form:
     return asked if counts[asked] > counts["direct"] else "direct"
 
 
-def _identity(at: _Work) -> str:
+def _identity(at: _Work, stage: str) -> str:
     """What must be the same for a checkpoint to be gone on from."""
     hashes = at.record.hashes
     parts = [hashes["job"], hashes["data"], hashes["prompt"], config_hash(at.base)]
-    return json.dumps(parts, sort_keys=True)
+    return json.dumps([stage, *parts], sort_keys=True)
 
 
 def _encode(at: _Work, name: str) -> Encoded:
     rows = read_rows(at.folder / f"{name}.parquet", labelled=True)
     encoded = encode(rows, at.renderer, at.job.config.answers, at.job.config.max_length)
-    at.record.count(name, encoded)
+    labels = dict(sorted(encoded.labels.items()))
+    at.record.count(name, encoded, labels=labels, without_labels=encoded.without_labels)
     for refusal in encoded.refused:
         _log.warning("%s: row %r is left out: %s", name, refusal.id, refusal.reason)
     _log.info("%s: %d rows, %d examples", name, encoded.rows_used, len(encoded.examples))
     return encoded
 
 
+def _encode_pairs(at: _Work) -> tuple[EncodedPairs, EncodedPairs]:
+    """The pairs to learn, and those of validation posts, of which there may be none.
+
+    Raises:
+        DataError: there is nothing to learn a preference from; better now than after the fine-tune.
+    """
+    found = []
+    for name in (PAIRS, VALIDATION_PAIRS):
+        path = at.folder / f"{name}.parquet"
+        rows = read_pairs(path) if name == PAIRS or path.is_file() else []
+        encoded = encode_pairs(rows, at.renderer, at.job.config.answers, at.job.config.max_length)
+        at.record.count(name, encoded, same=encoded.same)
+        for refusal in encoded.refused:
+            _log.warning("%s: row %r is left out: %s", name, refusal.id, refusal.reason)
+        _log.info("%s: %d rows, %d pairs", name, encoded.rows_used, len(encoded.pairs))
+        found.append(encoded)
+    learned, validation = found
+    require_pairs(learned, f"{PAIRS}.parquet")
+    return learned, validation
+
+
+def _preference_step(
+    at: _Work, student: Student, pairs: tuple[EncodedPairs, EncodedPairs], taught: Teaching | None
+) -> PreferenceStep:
+    # A folder of its own: while it holds the newest checkpoint, the fine-tune's last one stays too,
+    # for the step starts from its weights and is judged against them.
+    checkpoints = Checkpoints(at.folder / "checkpoints" / "preference", _identity(at, "preferring"))
+    return PreferenceStep(
+        student,
+        *pairs,
+        taught,
+        at.job.config,
+        checkpoints=checkpoints,
+        reporter=at.reporter,
+        stop=at.stop,
+    )
+
+
+def _prefer(at: _Work, step: PreferenceStep, taught: Trained) -> Preferred:
+    """Do the preference step; the student has its weights then."""
+    with at.record.phase("preferring"):
+        preferred = step.run(taught.best_loss)
+    at.record.about["preference"] = (
+        _steps(preferred.trained)
+        | {"validation_preference_loss": preferred.trained.best_loss}
+        | preferred.figures
+    )
+    return preferred
+
+
 def _about(trained: Trained, train: Encoded) -> dict[str, Any]:
+    return _steps(trained) | {
+        "validation_loss": trained.best_loss,
+        "examples": len(train.examples),
+        "learned_tokens": train.learned_tokens,
+        "shortened": sum(example.shortened for example in train.examples),
+    }
+
+
+def _steps(trained: Trained) -> dict[str, Any]:
     return {
         "step": trained.step,
         "steps": trained.steps,
         "resumed_from": trained.resumed_from,
         "best_step": trained.best_step,
-        "validation_loss": trained.best_loss,
         "last_loss": trained.last_loss,
-        "examples": len(train.examples),
-        "learned_tokens": train.learned_tokens,
-        "shortened": sum(example.shortened for example in train.examples),
     }
 
 
@@ -248,5 +314,5 @@ def _score_models(at: _Work, scorer: Scorer, student: Student, *, base_too: bool
     metrics = {"model": scorer.score(student, folder)}
     if base_too:
         with student.base():
-            metrics["base"] = scorer.score(student, folder / "base")
+            metrics["base"] = scorer.score(student, folder / BASE)
     return metrics

@@ -43,6 +43,12 @@ def train(
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting of the preset: epochs=3.")
     ] = None,
+    preference: Annotated[
+        bool,
+        typer.Option(
+            "--preference", help="Then learn people's corrections over the teacher's wrong answers (DPO)."
+        ),
+    ] = False,
     base_model: Annotated[str | None, typer.Option(help="A folder, a hub id, or default.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of LoRA weights and data order.")] = None,
     sets: Annotated[
@@ -56,9 +62,11 @@ def train(
     A worker does it where one is alive; else it is done here, by the same code.
 
     Example: overrule train --dataset 3 --preset quick --set epochs=3 --sets hatecheck
+
+    Example: overrule train --preference --set preference.beta=0.2
     """
     settings, database = get_settings(), get_database()
-    config = configure(preset, _changes(change or []), seed)
+    config = configure(preset, _changes(change or []) | ({"preference": "on"} if preference else {}), seed)
     with database.write() as session:
         project_id = _project(ProjectService(session), project)
         evaluation = EvaluationService(session)
@@ -136,6 +144,7 @@ def show(
         service = RunService(session)
         wanted = service.get(project_id, run)
         summary = next(each for each in service.list(project_id) if each.run.id == wanted.id)
+        gains = service.preference_gains(wanted.id)
         document = _summary(summary) | {"adapter": service.adapter(wanted), "result": wanted.result}
     if json:
         print_json(document)
@@ -143,6 +152,8 @@ def show(
     for name, value in document.items():
         if name != "result" and value is not None:
             out.print(f"{name:14} {value}", markup=False, highlight=False, soft_wrap=True)
+    for gain in gains:
+        out.print(f"{gain.set_name}: {gain.sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 @runs.command()

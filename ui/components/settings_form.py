@@ -24,11 +24,13 @@ _NAMES = {
     "rslora": "rsLoRA",
     "dora": "DoRA",
     "targets": "LoRA targets",
+    "layers": "Layers that learn",
     "weight_decay": "Weight decay",
-    "max_grad_norm": "Longest gradient",
+    "max_grad_norm": "Gradient norm, at most",
     "max_length": "Sequence length",
     "validations": "Validations",
     "seed": "Seed",
+    "preference": "Preference step",
 }
 _OPTIONS = {"answers": words.ANSWERS, "method": words.METHODS}
 
@@ -42,9 +44,12 @@ def settings_form(preset: str) -> Config:
     values = PRESETS[preset]
     columns = st.columns(2)
     changes: dict[str, Any] = {}
-    for position, (name, field) in enumerate(Config.model_fields.items()):
+    # The preference step has a switch of its own (`ui/components/preference.py`).
+    fields = {name: field for name, field in Config.model_fields.items() if name != "preference"}
+    for position, (name, field) in enumerate(fields.items()):
         with columns[position % 2]:
-            changes[name] = _box(name, field, getattr(values, name), key=f"setting-{preset}-{name}")
+            label = _NAMES.get(name, name)
+            changes[name] = box(name, label, field, getattr(values, name), key=f"setting-{preset}-{name}")
     return configure(preset, {name: value for name, value in changes.items() if value is not None})
 
 
@@ -57,8 +62,9 @@ def described(config: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
-    label, about = _NAMES.get(name, name), field.description
+def box(name: str, label: str, field: FieldInfo, value: Any, *, key: str) -> Any:
+    """Draw the box of one setting, filled with a value; what it says, None where it was emptied."""
+    about = field.description
     if name in _OPTIONS:
         options = list(get_args(field.annotation))
         return st.selectbox(
@@ -98,8 +104,16 @@ def _bounds(field: FieldInfo) -> tuple[Any, Any]:
 def _in_words(name: str, value: Any) -> str:
     if name in _OPTIONS:
         return _OPTIONS[name].get(str(value), str(value))
+    if name == "preference":
+        return (
+            "off"
+            if value is None
+            else ", ".join(f"{key.replace('_', ' ')} {of:g}" for key, of in value.items())
+        )
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if name == "layers":
+        return f"upper {value:.0%}" if value < 1 else "all"
     return f"{value:g}" if isinstance(value, float) else str(value)

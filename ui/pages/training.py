@@ -13,12 +13,13 @@ from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import DatasetVersion, EvaluationSet
 from backend.db.models.evaluation import SetOrigin
+from backend.db.models.jobs import JobState
 from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
 from backend.runs.views import Estimate, RunSummary
 from backend.settings import get_settings
 from training.job import PRESET_NEEDS, PRESETS, Config
-from ui.components import errors, jobs, numbers, run_card, session, words
+from ui.components import errors, jobs, numbers, preference, run_card, session, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
@@ -98,7 +99,7 @@ def _choose(versions: Sequence[DatasetVersion], sets: Sequence[EvaluationSet]) -
     st.caption(f"{_preset_words(PRESETS[preset])} {PRESET_NEEDS.get(preset, '')}".strip())
     set_ids = _sets(sets)
     with st.expander("Settings", icon=":material/tune:"):
-        config = settings_form(preset)
+        config = preference.switch(settings_form(preset), preset, version.id)
     choice = Choice(version, base_model, preset, config, set_ids)
     with errors.shown():
         _estimate(choice)
@@ -212,7 +213,9 @@ def _runs(runs: Sequence[RunSummary]) -> None:
         )
         return
     by_id = {run.run.id: run for run in runs}
-    chosen = by_id.get(st.session_state.get(_CHOSEN, 0), runs[0])
+    # One that is at work says more than a newer one that waits for it.
+    at_work = next((run for run in runs if run.job.state in (JobState.STARTING, JobState.RUNNING)), runs[0])
+    chosen = by_id.get(st.session_state.get(_CHOSEN, 0), at_work)
     follow(lambda: run_card.draw(chosen), under_way=chosen.job.state in UNDER_WAY)
     if len(runs) > 1:
         st.markdown("#### All runs", anchors=False)
