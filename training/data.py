@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.job import Answers
 from training.policy import Policy
-from training.prompt import Answer, Example, Form, PromptError, Renderer
+from training.prompt import Answer, Answers, Example, Form, PromptError, Renderer, forms_of
 
 _READ_AT_ONCE = 4096
 
@@ -43,12 +43,17 @@ class Refusal:
 
 @dataclass(slots=True)
 class Encoded:
-    """What became of a file's rows. A row that is learned in two forms has two examples."""
+    """What became of a file's rows. A row that is learned in two forms has two examples.
+
+    `labels` counts the rows that are learned with each category, `without_labels` those with none.
+    """
 
     examples: list[Example] = field(default_factory=list)
     forms: list[Form] = field(default_factory=list)
     ids: list[Any] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)
+    without_labels: int = 0
     rows_used: int = 0
 
     @property
@@ -104,25 +109,21 @@ def row_of(record: dict[str, Any], answer: str = "") -> Row:
     )
 
 
-def forms_of(row: Row, answers: Answers) -> tuple[Form, ...]:
-    """The forms in which a row is learned. Without an analysis only the direct one can be."""
-    if answers == "direct" or not row.analysis or not row.analysis.strip():
-        return ("direct",)
-    return ("reasoned",) if answers == "reasoned" else ("direct", "reasoned")
-
-
 def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length: int) -> Encoded:
     """Render and tokenise rows. A row that cannot be learned whole is refused; the rest go on."""
     encoded = Encoded()
     for row in rows:
         try:
             examples = [
-                (form, example_of(row, form, renderer, max_length)) for form in forms_of(row, answers)
+                (form, example_of(row, form, renderer, max_length))
+                for form in forms_of(row.analysis, answers)
             ]
         except (PromptError, DataError) as error:
             encoded.refused.append(Refusal(row.id, str(error)))
             continue
         encoded.rows_used += 1
+        encoded.labels.update(set(row.labels or ()))
+        encoded.without_labels += not row.labels
         for form, example in examples:
             encoded.examples.append(example)
             encoded.forms.append(form)

@@ -73,6 +73,16 @@ def tokens_computed(examples: Sequence[Example], budget: int) -> int:
     )
 
 
+def smaller_budget(examples: Sequence[Example], budget: int) -> int | None:
+    """Half the tokens of the longest row that can be split, or None where each example is alone already."""
+    lengths = [
+        len(group[0].prefix) + sum(len(example) - len(example.prefix) for example in group)
+        for group in _groups(examples, budget)
+        if len(group) > 1
+    ]
+    return max(lengths) // 2 if lengths else None
+
+
 def _groups(examples: Sequence[Example], budget: int) -> Iterator[list[Example]]:
     """The examples of each row."""
     by_prefix: dict[tuple[int, ...], list[Example]] = {}

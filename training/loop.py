@@ -15,6 +15,7 @@ from torch import Tensor
 from training import hardware
 from training.checkpoints import Best, Checkpoints, Snapshot, random_states, restore_random_states
 from training.data import epoch_batches
+from training.fitting import in_rows_that_fit
 from training.job import Config
 from training.layout import pack, tokens_computed
 from training.objective import Objective, mean_loss
@@ -145,6 +146,7 @@ class Loop:
 
         Raises:
             TrainingError: the loss is no number any more.
+            MemoryShortError: an example does not fit into memory alone.
             OSError: the disk is full; the last complete checkpoint is intact.
         """
         resumed_from = self._resume()
@@ -215,6 +217,11 @@ class Loop:
             total += loss.item()
         return total
 
+    def _gradients_anew(self, batch: Sequence[int]) -> float:
+        """A batch's gradients alone: what an attempt that failed has added is gone."""
+        self.optimizer.zero_grad(set_to_none=True)
+        return self.gradients(batch)
+
     def _train_step(self) -> None:
         started = time.monotonic()
         stage = self.objective.stage
@@ -222,8 +229,8 @@ class Loop:
         rate = learning_rate(self.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.gradients(batch)
+        learned = self.objective.examples_of(batch)
+        loss = in_rows_that_fit(self.student, learned, lambda: self._gradients_anew(batch))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             rows = ", ".join(str(self.objective.names[index]) for index in batch[:8])
@@ -269,7 +276,9 @@ class Loop:
         """
         assert self.validation is not None, "without validation there are no marks"
         stage = self.objective.stage
-        loss = mean_loss(self.validation, self._after_row)
+        validation = self.validation
+        everything = validation.examples_of(range(len(validation.names)))
+        loss = in_rows_that_fit(self.student, everything, lambda: mean_loss(validation, self._after_row))
         self.validated = self.step
         best = math.isfinite(loss) and (self.best is None or loss < self.best.loss)
         if best:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.data import DataError, Refusal, Row, example_of, forms_of, read_records, row_of
-from training.job import Answers
-from training.prompt import Example, Form, PromptError, Renderer
+from training.data import DataError, Refusal, Row, example_of, read_records, row_of
+from training.prompt import Answers, Example, Form, PromptError, Renderer, forms_of
 
 _REJECTED = "rejected_"
 _WANTED = ("id", "text", "labels", f"{_REJECTED}labels")
@@ -110,7 +109,7 @@ def require_pairs(encoded: EncodedPairs, name: str) -> None:
 def _forms(row: PairRow, answers: Answers) -> tuple[Form, ...]:
     """The forms that both sides can take: without a reason on either there is the direct one only."""
     reasons = (row.chosen.analysis or "").strip() and (row.rejected.analysis or "").strip()
-    return forms_of(row.chosen if reasons else replace(row.chosen, analysis=None), answers)
+    return forms_of(row.chosen.analysis if reasons else None, answers)
 
 
 def _pair(row: PairRow, form: Form, renderer: Renderer, max_length: int) -> Pair:

@@ -21,7 +21,10 @@ from training.pairs import EncodedPairs
 RESULT = "result.json"
 Status = Literal["done", "stopped", "failed"]
 
-_PACKAGES = ("overrule", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "pandas")
+_PACKAGES = (
+    *("overrule", "torch", "transformers", "peft", "tokenizers", "safetensors", "accelerate"),
+    *("bitsandbytes", "numpy", "pandas", "scikit-learn"),
+)
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 256 * 1024
 _REFUSED_SHOWN = 1000
@@ -54,7 +57,7 @@ class Record:
         finally:
             self.timings[name] = round(self.timings.get(name, 0.0) + time.monotonic() - begun, 3)
 
-    def count(self, name: str, encoded: Encoded | EncodedPairs, **more: int) -> None:
+    def count(self, name: str, encoded: Encoded | EncodedPairs, **more: Any) -> None:
         """Note what became of a data file's rows."""
         self.rows[name] = {
             "used": encoded.rows_used,

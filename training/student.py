@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
@@ -21,11 +22,14 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from training import attention, hardware
+from training.files import write_bytes
 from training.job import Config
 from training.layout import PackedRow, pack
 from training.lora import use_lean_lora
 from training.lower import LowerLayers
 from training.prompt import Example
+from training.quantized import nf4, require_4bit
+from training.targets import check_ranks, check_targets
 
 _ROW_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one packed row. More would spend more on masked attention than it saves on prefixes."""
@@ -138,7 +142,11 @@ class Student:
         if not frozen or tokens * width > hardware.free_bytes(self.device) * _KEPT_SHARE:
             return False
         lower = LowerLayers(
-            self._causal.get_decoder(), frozen, groups, row_tokens=self.row_tokens, device=self.device
+            self._causal.get_decoder(),
+            frozen,
+            groups,
+            row_tokens=lambda: self.row_tokens,
+            device=self.device,
         )
         row = next(pack(groups[0][:1], self.row_tokens))
         with torch.no_grad():
@@ -249,6 +257,12 @@ class Student:
         if outcome.unexpected_keys or missing:
             raise StudentError("the saved adapter's weights do not fit this base model and configuration")
 
+    def save(self, folder: Path) -> None:
+        """Write peft's two files, `adapter_model.safetensors` and `adapter_config.json`."""
+        weights = safetensors.torch.save(self.adapter_weights(), metadata={"format": "pt"})
+        write_bytes(folder / "adapter_model.safetensors", weights)
+        self.write_adapter_config(folder)
+
     def write_adapter_config(self, folder: Path) -> None:
         """Write peft's `adapter_config.json`."""
         config = copy.copy(self.model.peft_config["default"])
@@ -272,18 +286,37 @@ class Student:
             )
 
 
-def load_base(folder: Path, device: torch.device, max_length: int) -> Any:
-    """Load a base model's weights, frozen: fp32 on a CPU, bf16 on a GPU.
+def load_base(
+    folder: Path,
+    device: torch.device,
+    max_length: int,
+    *,
+    dtype: torch.dtype | None = None,
+    quantized: bool = False,
+) -> Any:
+    """Load a base model's weights, frozen.
+
+    Args:
+        folder: the base model.
+        device: where to compute.
+        max_length: the longest example in tokens.
+        dtype: of the weights; fp32 on a CPU and bf16 on a GPU where not given.
+        quantized: whether its linear layers are kept in 4 bits.
 
     Raises:
         StudentError: it cannot be loaded, or its context is shorter than `max_length`.
+        QuantizationError: 4 bits cannot be had here.
     """
+    if quantized:
+        require_4bit(device)
     transformers_logging.disable_progress_bar()
     attention.register()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=hardware.weights_dtype(device),
+            dtype=dtype or hardware.weights_dtype(device),
+            quantization_config=nf4() if quantized else None,
+            device_map={"": device} if quantized else None,
             attn_implementation=attention.NAME,
             use_safetensors=True,
             trust_remote_code=False,
@@ -302,10 +335,10 @@ def load_base(folder: Path, device: torch.device, max_length: int) -> Any:
             f"the base model looks back {window} tokens only; a sequence length of {max_length} is not exact"
         )
     model.requires_grad_(False)
-    return model.to(device)
+    return model if quantized else model.to(device)
 
 
-def _frozen_layers(base: Any, share: float) -> str | None:
+def frozen_below(base: Any, share: float) -> re.Pattern[str] | None:
     """A pattern for the modules in the layers below the upper share of them; None where all learn.
 
     Nothing below the lowest LoRA weight needs a gradient, so the backward pass ends there.
@@ -319,7 +352,7 @@ def _frozen_layers(base: Any, share: float) -> str | None:
         return None
     for name, module in base.named_modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == count:
-            return rf"{re.escape(name)}\.({'|'.join(map(str, range(frozen)))})\..*"
+            return re.compile(rf"{re.escape(name)}\.({'|'.join(map(str, range(frozen)))})\..*")
     raise StudentError("this base model's layers cannot be counted; let all of them learn (layers = 1)")
 
 
@@ -328,23 +361,28 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
 
     Args:
         folder: the base model.
-        config: rank, alpha, targets and the seed of the weights.
+        config: the method (lora or qlora), rank, alpha, targets and the seed of the weights.
         device: where to compute.
         name: what the adapter calls its base model.
 
     Raises:
-        StudentError: the base model cannot be loaded, or the targets match none of its layers.
+        StudentError: the base model cannot be loaded.
+        TargetError: a target matches none of its layers, or the rank is more than a layer can use.
     """
-    base = load_base(folder, device, config.max_length)
+    base = load_base(folder, device, config.max_length, quantized=config.method == "qlora")
+    frozen = frozen_below(base, config.layers)
     targets = config.targets if isinstance(config.targets, str) else list(config.targets)
+    check_targets(base, targets)
     lora = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=0.0,
         target_modules=targets,
-        exclude_modules=_frozen_layers(base, config.layers),
+        exclude_modules=frozen.pattern if frozen else None,
         bias="none",
+        use_rslora=config.rslora,
+        use_dora=config.dora,
     )
     torch.manual_seed(config.seed)
     try:
@@ -352,19 +390,23 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
             model = get_peft_model(base, lora)
     except ValueError as error:
         raise StudentError(f"the LoRA targets {targets!r} do not fit this base model: {error}") from error
+    check_ranks(model, config.rank)
     model.peft_config["default"].base_model_name_or_path = name
     student = Student(model, device)
     student.check_head()
     return student
 
 
-def load_student(folder: Path, adapter: Path | None, device: torch.device, max_length: int) -> Student:
+def load_student(
+    folder: Path, adapter: Path | None, device: torch.device, max_length: int, *, quantized: bool = False
+) -> Student:
     """A base model, with a trained adapter or without, for scoring.
 
     Raises:
         StudentError: it cannot be loaded, or the adapter is not in safetensors.
+        QuantizationError: it was trained over 4 bits, which cannot be had here.
     """
-    model = load_base(folder, device, max_length)
+    model = load_base(folder, device, max_length, quantized=quantized)
     if adapter is not None:
         if not (adapter / "adapter_model.safetensors").is_file():
             raise StudentError(f"{adapter} holds no adapter_model.safetensors; Overrule loads no other kind")

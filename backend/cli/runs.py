@@ -20,7 +20,7 @@ from backend.runs.choices import configure
 from backend.runs.service import RunService
 from backend.runs.views import RunSummary
 from backend.settings import get_settings
-from training.job import PRESETS
+from training.job import PRESET_NEEDS, PRESETS
 
 runs = typer.Typer(help="Fine-tunes: list, show, promote.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
@@ -30,11 +30,16 @@ WaitOption = Annotated[
 ]
 
 
+def _preset_help(name: str) -> str:
+    needs = PRESET_NEEDS.get(name)
+    return f"{name} ({needs.rstrip('.')})" if needs else name
+
+
 @app.command()
 def train(
     project: ProjectOption = None,
     dataset: Annotated[str, typer.Option(help="A dataset version's number, or newest.")] = "newest",
-    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "quick",
+    preset: Annotated[str, typer.Option(help=f"One of {', '.join(map(_preset_help, PRESETS))}.")] = "quick",
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting of the preset: epochs=3.")
     ] = None,

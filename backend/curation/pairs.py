@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from training.job import Answers
+from training.prompt import Answers
 
 
 class Corrected(StrEnum):

@@ -202,7 +202,7 @@ class CurationService:
         Args:
             version_id: the dataset version.
             item_id: an item that it has.
-            form: direct, or reasoned where the row has a reason.
+            form: direct, or where the row has a reason any.
             model_folder: the base model's folder, whose tokenizer is used.
             max_length: tokens in all, as in the run's settings.
 

@@ -43,8 +43,12 @@ def configure(preset: str, changes: Mapping[str, Any] | None = None, seed: int |
         return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            # Single settings can be, but not together.
+            raise InvalidInputError(f"These settings do not go together: {said}.") from error
         known = _known()
-        place = ".".join(map(str, first["loc"])) or "the settings"
+        place = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise InvalidInputError(
                 f"There is no setting {place!r}.", f"Settings are {', '.join(known)}."
@@ -52,9 +56,7 @@ def configure(preset: str, changes: Mapping[str, Any] | None = None, seed: int |
         # Of a setting that may have several types, the place ends in the type.
         name = place if place in known else place.partition(".")[0]
         about = known[name].description if name in known else None
-        raise InvalidInputError(
-            f"{name} cannot be {first['input']!r}: {first['msg']}.", about or ""
-        ) from error
+        raise InvalidInputError(f"{name} cannot be {first['input']!r}: {said}.", about or "") from error
 
 
 def preset_name(preset: str, config: Config) -> str:

@@ -10,12 +10,13 @@ import pandas as pd
 
 from backend.base_models import local_folder
 from backend.db.models import Run
+from backend.errors import InvalidInputError
 from backend.jobs.devices import gpus
 from backend.runs.views import Estimate
 from backend.settings import Settings
 from training.job import Config
 from training.policy import Policy
-from training.prompt import Answer, Form, PromptError, Renderer
+from training.prompt import Answer, Form, PromptError, Renderer, forms_of
 
 SAMPLE = 200
 """Rows that are rendered for an estimate."""
@@ -54,6 +55,9 @@ def estimate(
         base_model: its checked name; tokens are counted only where it lies here.
         settings: where base models lie.
         last: the last run that finished with this base model; its pace is taken.
+
+    Raises:
+        InvalidInputError: the base model's tokenizer cannot render a prompt.
     """
     seen = _look(sample, policy, config, base_model, settings)
     examples = round(int(counts.get("rows", {}).get("train", 0)) * seen.examples_per_row)
@@ -70,12 +74,8 @@ def estimate(
 
 
 def _forms(row: dict[Any, Any], config: Config) -> Sequence[Form]:
-    """As the trainer does it: a row without a reason is learned directly."""
     analysis = row["analysis"]
-    reasoned = isinstance(analysis, str) and bool(analysis.strip())
-    if config.answers == "direct" or not reasoned:
-        return ("direct",)
-    return ("reasoned",) if config.answers == "reasoned" else ("direct", "reasoned")
+    return forms_of(analysis if isinstance(analysis, str) else None, config.answers)
 
 
 def _look(
@@ -87,7 +87,10 @@ def _look(
     folder = local_folder(base_model, settings)
     if folder is None or not pairs:
         return _Sampled(per_row)
-    renderer = Renderer(folder, policy)
+    try:
+        renderer = Renderer(folder, policy)
+    except PromptError as error:
+        raise InvalidInputError("This base model cannot be taught.", f"{error}.") from error
     lengths, learned = [], []
     for row, form in pairs:
         answer = Answer(policy.in_order(row["labels"]), row["analysis"], tuple(row["harmful"]))

@@ -80,6 +80,37 @@ def test_without_pairs_the_switch_says_why_it_is_off(sqlite_database: Database) 
     assert "In no row of this version" in shown(app)
 
 
+def test_the_large_preset_says_what_gpu_it_needs(sqlite_database: Database, project: Project) -> None:
+    app = open_page("training")
+    app.segmented_control(key="preset").set_value("large").run()
+    assert not app.exception
+    assert "Needs a GPU with 32 GB, or with 24 GB by the method qlora." in shown(app)
+    press(app, "Train")
+    with sqlite_database.read() as session:
+        run = session.scalars(select(Run)).one()
+    assert (run.preset, run.config["max_length"], run.config["answers"]) == ("large", 1024, "both")
+
+
+def test_every_form_of_answer_and_method_can_be_chosen(sqlite_database: Database, project: Project) -> None:
+    app = open_page("training")
+    box = app.selectbox(key="setting-quick-answers")
+    assert box.options == [
+        "labels only",
+        "reason, then labels",
+        "each post in both forms",
+        "labels, then reason",
+    ]
+    box.set_value("explained").run()
+    methods = app.selectbox(key="setting-quick-method")
+    assert methods.options == ["LoRA", "QLoRA (base model in 4 bits)", "all weights"]
+    app.toggle(key="setting-quick-dora").set_value(True).run()
+    press(app, "Train")
+    assert not app.exception and not app.error
+    with sqlite_database.read() as session:
+        config = session.scalars(select(Run)).one().config
+    assert (config["answers"], config["method"], config["dora"]) == ("explained", "lora", True)
+
+
 def test_a_base_model_that_is_not_there_is_said(sqlite_database: Database, project: Project) -> None:
     app = open_page("training")
     app.selectbox(key="base-model").set_value("other").run()

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from backend.runs.choices import configure
-from training.job import PRESETS, Answers, Config
+from training.job import PRESETS, Config
 from ui.components import words
 
 _NAMES = {
@@ -18,8 +18,11 @@ _NAMES = {
     "learning_rate": "Learning rate",
     "batch_size": "Batch size",
     "warmup": "Warm-up",
+    "method": "Method",
     "rank": "LoRA rank",
     "alpha": "LoRA alpha",
+    "rslora": "rsLoRA",
+    "dora": "DoRA",
     "targets": "LoRA targets",
     "layers": "Layers that learn",
     "weight_decay": "Weight decay",
@@ -29,6 +32,7 @@ _NAMES = {
     "seed": "Seed",
     "preference": "Preference step",
 }
+_OPTIONS = {"answers": words.ANSWERS, "method": words.METHODS}
 
 
 def settings_form(preset: str) -> Config:
@@ -61,16 +65,18 @@ def described(config: dict[str, Any]) -> list[tuple[str, str]]:
 def box(name: str, label: str, field: FieldInfo, value: Any, *, key: str) -> Any:
     """Draw the box of one setting, filled with a value; what it says, None where it was emptied."""
     about = field.description
-    if name == "answers":
-        options = list(get_args(Answers))
+    if name in _OPTIONS:
+        options = list(get_args(field.annotation))
         return st.selectbox(
             label,
             options,
             index=options.index(value),
-            format_func=words.ANSWERS.__getitem__,
+            format_func=_OPTIONS[name].__getitem__,
             help=about,
             key=key,
         )
+    if isinstance(value, bool):
+        return st.toggle(label, value, help=about, key=key)
     if isinstance(value, str | tuple):
         return st.text_input(
             label, value if isinstance(value, str) else ", ".join(value), help=about, key=key
@@ -96,8 +102,8 @@ def _bounds(field: FieldInfo) -> tuple[Any, Any]:
 
 
 def _in_words(name: str, value: Any) -> str:
-    if name == "answers":
-        return words.ANSWERS.get(str(value), str(value))
+    if name in _OPTIONS:
+        return _OPTIONS[name].get(str(value), str(value))
     if name == "preference":
         return (
             "off"
@@ -106,6 +112,8 @@ def _in_words(name: str, value: Any) -> str:
         )
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if name == "layers":
         return f"upper {value:.0%}" if value < 1 else "all"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -66,7 +66,14 @@ PHASES = {
     "done": "done",
 }
 
-ANSWERS = {"direct": "labels only", "reasoned": "reason and labels", "both": "each post in both forms"}
+ANSWERS = {
+    "direct": "labels only",
+    "reasoned": "reason, then labels",
+    "both": "each post in both forms",
+    "explained": "labels, then reason",
+}
+
+METHODS = {"lora": "LoRA", "qlora": "QLoRA (base model in 4 bits)", "full": "all weights"}
 
 
 def phase(name: str | None) -> str:

@@ -18,7 +18,7 @@ from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
 from backend.runs.views import Estimate, RunSummary
 from backend.settings import get_settings
-from training.job import PRESETS, Config
+from training.job import PRESET_NEEDS, PRESETS, Config
 from ui.components import errors, jobs, numbers, preference, run_card, session, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
@@ -28,7 +28,7 @@ from ui.components.pages import go
 from ui.components.rows import Row, faint, opened
 from ui.components.settings_form import settings_form
 
-_PRESETS = {"quick": "Quick", "standard": "Standard", "thorough": "Thorough"}
+_PRESETS = {"quick": "Quick", "standard": "Standard", "thorough": "Thorough", "large": "Large"}
 _OTHER = "other"
 _CHOSEN = "chosen run"
 
@@ -96,7 +96,7 @@ def _choose(versions: Sequence[DatasetVersion], sets: Sequence[EvaluationSet]) -
         )
         or "quick"
     )
-    st.caption(_preset_words(PRESETS[preset]))
+    st.caption(f"{_preset_words(PRESETS[preset])} {PRESET_NEEDS.get(preset, '')}".strip())
     set_ids = _sets(sets)
     with st.expander("Settings", icon=":material/tune:"):
         config = preference.switch(settings_form(preset), preset, version.id)
@@ -141,8 +141,9 @@ def _version_name(version: DatasetVersion) -> str:
 def _preset_words(config: Config) -> str:
     answers = {
         "direct": "labels only",
-        "reasoned": "reasons and labels",
+        "reasoned": "reasons and then labels",
         "both": "labels, and reasons with labels",
+        "explained": "labels and then reasons",
     }
     passes = numbers.things(config.epochs, "pass", "passes")
     return f"{passes} over the rows, learning {answers[config.answers]}; LoRA rank {config.rank}."

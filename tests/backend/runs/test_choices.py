@@ -13,6 +13,11 @@ def test_changes_are_read_as_they_are_meant() -> None:
     assert (config.seed, config.rank) == (3, PRESETS["standard"].rank)
 
 
+def test_switches_are_read_from_words() -> None:
+    config = configure("quick", {"rslora": "true", "dora": "no", "method": "qlora"})
+    assert (config.rslora, config.dora, config.method) == (True, False, "qlora")
+
+
 @pytest.mark.parametrize(
     ("preset", "changes", "said"),
     [
@@ -25,6 +30,9 @@ def test_changes_are_read_as_they_are_meant() -> None:
         ("quick", {"preference.beta": "-1"}, "preference.beta cannot be '-1'"),
         ("quick", {"preference.gamma": "1"}, "no setting 'preference.gamma'"),
         ("quick", {"epochs.beta": "1"}, "no setting 'epochs.beta'"),
+        ("quick", {"method": "full", "dora": "yes"}, "kinds of LoRA"),
+        ("quick", {"rank": "0"}, "rank cannot be '0'"),
+        ("quick", {"learning_rate": "nan"}, "learning_rate cannot be 'nan'"),
     ],
 )
 def test_what_cannot_be_is_named(preset: str, changes: dict[str, object], said: str) -> None:
