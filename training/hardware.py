@@ -79,6 +79,13 @@ def weights_dtype(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be taken: of the GPU where one is used, else of this machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
+
+
 def memory_mb(device: torch.device) -> float:
     """Memory in use now in MiB: of the GPU where one is used, else of this process."""
     if device.type == "cuda":

@@ -16,6 +16,7 @@ from training import hardware
 from training.checkpoints import Best, Checkpoints, Snapshot, random_states, restore_random_states
 from training.data import epoch_batches
 from training.job import Config
+from training.layout import pack, tokens_computed
 from training.objective import Objective, mean_loss
 from training.progress import Reporter
 from training.stop import Stop, StopRequestedError
@@ -121,8 +122,10 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        # The backward pass ends below the lowest layer that learns.
-        self._token_work = 1 + _BACKWARD * config.layers
+        # For each token trained and validated; the backward pass ends below the lowest layer that learns.
+        self._upper = student.share_learning
+        self._token_work, self._validated_work = 1 + _BACKWARD * self._upper, 1.0
+        self._below = 0
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
@@ -145,6 +148,7 @@ class Loop:
             OSError: the disk is full; the last complete checkpoint is intact.
         """
         resumed_from = self._resume()
+        self._keep_lower()
         self.reporter.plan(self._work_ahead() - self._foreseen)
         self.reporter.begin()
         finished = self._to_the_end()
@@ -160,6 +164,18 @@ class Loop:
             last_loss=self.last_loss,
             weights=best.weights if best else self.student.adapter_weights(),
         )
+
+    def _keep_lower(self) -> None:
+        """Have the frozen layers computed once for each example: in its first batch's company."""
+        first = epoch_batches(self.count, self.config.batch_size, self.config.seed, 0)
+        groups = [self.objective.examples_of(batch) for batch in first]
+        if self.validation is not None:
+            everything = self.validation.examples_of(range(len(self.validation.names)))
+            groups += [row.examples for row in pack(everything, self.student.row_tokens)]
+        if self.student.keep_lower(groups):
+            self._token_work, self._validated_work = (1 + _BACKWARD) * self._upper, self._upper
+            tokens = sum(tokens_computed(group, self.student.row_tokens) for group in groups)
+            self.reporter.plan((1 - self._upper) * tokens)
 
     def _to_the_end(self) -> bool:
         """Train; False where someone asked to stop before the end."""
@@ -220,7 +236,7 @@ class Loop:
         self.step += 1
         self.last_loss = loss
         tokens = self.objective.tokens(batch)
-        self.reporter.work(self._token_work * tokens)
+        self._report_work(self._token_work * tokens)
         seconds = time.monotonic() - started
         of_stage: dict[str, Any] = {stage.loss: loss}
         self.reporter.write(
@@ -235,6 +251,12 @@ class Loop:
             memory_mb=hardware.memory_mb(self.student.device),
             **of_stage,
         )
+
+    def _report_work(self, units: float) -> None:
+        """Count work, and what the frozen layers were computed for meanwhile."""
+        below = self.student.tokens_below - self._below
+        self._below += below
+        self.reporter.work(units + (1 - self._upper) * below)
 
     def _epoch(self) -> float:
         return self.step * self.config.epochs / self.steps
@@ -277,7 +299,7 @@ class Loop:
 
     def _after_row(self, tokens: int) -> None:
         self.stop.check()
-        self.reporter.work(tokens)
+        self._report_work(self._validated_work * tokens)
 
     def _work_ahead(self) -> float:
         """What is left to do, in the reporter's units."""
@@ -287,7 +309,7 @@ class Loop:
         )
         ahead = sum(mark > self.validated for mark in self.marks)
         if self.validation is not None and ahead:
-            work += ahead * self.validation.tokens(range(len(self.validation.names)))
+            work += ahead * self._validated_work * self.validation.tokens(range(len(self.validation.names)))
         return work
 
     def _save(self) -> None:

@@ -51,6 +51,9 @@ class Objective(Protocol):
     def tokens(self, batch: Sequence[int]) -> int:
         """Tokens computed for a batch."""
 
+    def examples_of(self, batch: Sequence[int]) -> Sequence[Example]:
+        """What a batch's rows are packed from."""
+
 
 @torch.no_grad()
 def mean_loss(objective: Objective, after_row: AfterRow) -> float:
@@ -80,7 +83,7 @@ class Teaching:
 
     def losses(self, batch: Sequence[int]) -> Iterator[tuple[Tensor, int]]:
         """The loss of each row, summed over its learned tokens."""
-        for row in pack(self._chosen(batch), self.student.row_tokens):
+        for row in pack(self.examples_of(batch), self.student.row_tokens):
             yield self.student.loss_sum(row), len(row.ids)
 
     def weight(self, batch: Sequence[int]) -> int:
@@ -89,7 +92,8 @@ class Teaching:
 
     def tokens(self, batch: Sequence[int]) -> int:
         """Tokens in the packed rows."""
-        return tokens_computed(self._chosen(batch), self.student.row_tokens)
+        return tokens_computed(self.examples_of(batch), self.student.row_tokens)
 
-    def _chosen(self, batch: Sequence[int]) -> list[Example]:
+    def examples_of(self, batch: Sequence[int]) -> list[Example]:
+        """What a batch's rows are packed from."""
         return [self.examples[index] for index in batch]

@@ -23,6 +23,7 @@ from torch.nn import functional
 from training.layout import pack
 from training.objective import AfterRow, Stage
 from training.pairs import Pair
+from training.prompt import Example
 from training.student import Student, StudentError
 
 
@@ -77,6 +78,10 @@ class Preferring:
             for row in self._rows(batch)
         )
 
+    def examples_of(self, batch: Sequence[int]) -> list[Example]:
+        """Both sides of each pair."""
+        return [side for index in batch for side in (self.pairs[index].chosen, self.pairs[index].rejected)]
+
     def accuracy(self, after_row: AfterRow) -> float:
         """The share of pairs whose chosen answer has the higher reward."""
         gained = self._all_margins(after_row) - self._referred(range(len(self.pairs)))
@@ -104,7 +109,7 @@ class Preferring:
 
     def _margins(self, row: Sequence[int]) -> tuple[Tensor, int]:
         """The row's log π(y⁺) − log π(y⁻), one a pair (P,), and its tokens."""
-        examples = [side for index in row for side in (self.pairs[index].chosen, self.pairs[index].rejected)]
+        examples = self.examples_of(row)
         # They were chosen to fit, or to be a row of their own: they are not to be split.
         (packed,) = pack(examples, sum(map(len, examples)))
         said = self.student.answer_log_probabilities(packed, [len(one.answer) for one in examples])

@@ -20,15 +20,21 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from training import hardware
+from training import attention, hardware
 from training.job import Config
-from training.layout import PackedRow
+from training.layout import PackedRow, pack
+from training.lora import use_lean_lora
+from training.lower import LowerLayers
+from training.prompt import Example
 
 _ROW_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one packed row. More would spend more on masked attention than it saves on prefixes."""
 
 _SCORED_TOKENS = {"cpu": 384, "cuda": 4096}
 """The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
+
+_KEPT_SHARE = 0.25
+"""How much of the free memory the kept states of the frozen layers may take."""
 
 _HEAD_ROWS = 512
 """Positions for which the head is computed at once where no gradient is needed."""
@@ -66,8 +72,11 @@ class Student:
         self.device = device
         self._causal = model.get_base_model() if isinstance(model, PeftModel) else model
         self.row_tokens = _ROW_TOKENS[device.type]
+        self._lower: LowerLayers | None = None
         self.scored_tokens = _SCORED_TOKENS[device.type]
         model.eval()
+        if self.adapted:
+            use_lean_lora(model)
 
     @property
     def adapted(self) -> bool:
@@ -77,14 +86,67 @@ class Student:
     def hidden(self, row: PackedRow) -> Tensor:
         """The last hidden states of a row, (T, D)."""
         row = row.to(self.device)
-        output = self._causal.get_decoder()(
-            input_ids=row.ids[None],
-            position_ids=row.positions[None],
-            attention_mask=None if row.mask is None else row.mask[None, None],
-            use_cache=False,
-        )
+        common = {"position_ids": row.positions[None], "segments": row.segments, "use_cache": False}
+        decoder = self._causal.get_decoder()
+        if self._lower is not None and row in self._lower:
+            given = self._lower.input_above(row)
+            with self._lower.left_out():
+                output = decoder(inputs_embeds=given, **common)
+        else:
+            output = decoder(input_ids=row.ids[None], **common)
         states: Tensor = output.last_hidden_state[0]
         return states
+
+    @property
+    def frozen_layers(self) -> int:
+        """How many layers lie below the lowest that learns; 0 where that cannot be told."""
+        layers = list(getattr(self._causal.get_decoder(), "layers", ()))
+        for index, layer in enumerate(layers):
+            if any(weight.requires_grad for weight in layer.parameters()):
+                above = sum(
+                    weight.numel() for each in layers for weight in each.parameters() if weight.requires_grad
+                )
+                everything = sum(weight.numel() for weight in self.trained_parameters().values())
+                return index if above == everything else 0
+        return 0
+
+    @property
+    def share_learning(self) -> float:
+        """The share of the layers that a gradient reaches."""
+        return 1 - self.frozen_layers / int(self._causal.config.num_hidden_layers)
+
+    @property
+    def tokens_below(self) -> int:
+        """Tokens for which the frozen lower layers were computed to be kept, so far."""
+        return self._lower.tokens if self._lower is not None else 0
+
+    def keep_lower(self, groups: Sequence[Sequence[Example]]) -> bool:
+        """Keep what the frozen lower layers give for these examples from now on.
+
+        The states take memory (tokens x width); where they would take more than a quarter of what
+        is free, or the model cannot be computed in two halves, nothing is kept and nothing changes.
+
+        Args:
+            groups: the examples, in the company in which each is computed, once.
+
+        Returns:
+            Whether they are kept.
+        """
+        frozen = self.frozen_layers
+        tokens = sum(len(example) - len(example.prefix) for group in groups for example in group)
+        width = self._causal.config.hidden_size * self._causal.dtype.itemsize
+        if not frozen or tokens * width > hardware.free_bytes(self.device) * _KEPT_SHARE:
+            return False
+        lower = LowerLayers(
+            self._causal.get_decoder(), frozen, groups, row_tokens=self.row_tokens, device=self.device
+        )
+        row = next(pack(groups[0][:1], self.row_tokens))
+        with torch.no_grad():
+            whole = self.hidden(row)
+            self._lower = lower
+            if not torch.allclose(self.hidden(row), whole, rtol=1e-2, atol=1e-3):
+                self._lower = None
+        return self._lower is not None
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (N, D) to next-token logits (N, V) in fp32."""
@@ -217,11 +279,12 @@ def load_base(folder: Path, device: torch.device, max_length: int) -> Any:
         StudentError: it cannot be loaded, or its context is shorter than `max_length`.
     """
     transformers_logging.disable_progress_bar()
+    attention.register()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=hardware.weights_dtype(device),
-            attn_implementation="sdpa",
+            attn_implementation=attention.NAME,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,

@@ -81,12 +81,15 @@ def evaluate(
 def _sets(
     session: Session, project: Project, names: Sequence[str], person: str, *, anew: bool
 ) -> list[EvaluationSet]:
-    """The sets by name; with `anew` the test split as it stands now, else as it was last evaluated."""
+    """The sets by name or id; with `anew` as they stand now, else as they were last evaluated."""
     service = EvaluationService(session)
     frozen = any(one.name == TEST_SPLIT for one in service.sets(project.id))
     if TEST_SPLIT in names and (anew or not frozen):
         service.freeze_test_split(project.id, person)
     found = [service.get_set(project.id, name) for name in names]
+    if not anew:
+        shown = {one.name: one for one in service.shown_sets(project.id)}
+        found = [shown[one.name] for one in found]
     return list({one.id: one for one in found}.values())
 
 

@@ -67,6 +67,18 @@ class EvaluationService:
         """The newest version of each set, the test split first, then by name."""
         return self._evaluations.sets(project_id)
 
+    def shown_sets(self, project_id: int) -> list[EvaluationSet]:
+        """The versions of sets that figures are shown on, the test split first, then by name.
+
+        The newest on which a model was evaluated: a version that was frozen since, for a run that
+        is still at work or failed, must not hide what is known. The newest at all where none was.
+        """
+        return self._evaluations.shown_sets(project_id)
+
+    def only_on_earlier(self, set_id: int) -> int:
+        """How many models were evaluated on earlier versions of a set and not on this one."""
+        return self._evaluations.only_on_earlier(self._set(set_id))
+
     def get_set(self, project_id: int, name_or_id: str) -> EvaluationSet:
         """The newest version of a set by its name or, where none has that name, by its id.
 

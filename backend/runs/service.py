@@ -160,7 +160,7 @@ class RunService:
         return self._runs.decisions_after(project_id, self._runs.last_judgement_learned(project_id))
 
     def list(self, project_id: int) -> Sequence[RunSummary]:
-        """A project's runs with their figures on the newest test split, the newest run first."""
+        """A project's runs with their figures on the test split as it is shown, the newest run first."""
         champion = self._project(project_id).champion_run_id
         headlines = self._headlines(project_id)
         return [
@@ -327,7 +327,7 @@ class RunService:
 
     def _headlines(self, project_id: int) -> dict[int, ModelRow]:
         evaluation = EvaluationService(self._session)
-        tests = [found for found in evaluation.sets(project_id) if found.origin is SetOrigin.TEST_SPLIT]
+        tests = [found for found in evaluation.shown_sets(project_id) if found.origin is SetOrigin.TEST_SPLIT]
         rows = evaluation.table(project_id, tests[0].id) if tests else []
         return {row.run_id: row for row in rows if row.run_id is not None}
 

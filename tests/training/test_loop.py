@@ -67,14 +67,17 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("layers", [1.0, 0.5])
 def test_resuming_equals_never_having_stopped_bit_for_bit(
-    train: Callable[..., Trained], tmp_path: Path
+    train: Callable[..., Trained], tmp_path: Path, layers: float
 ) -> None:
-    whole = train(tmp_path / "whole")
+    # With half of the layers, what the frozen ones gave is kept, and computed again after a resume.
+    config = CONFIG.model_copy(update={"layers": layers})
+    whole = train(tmp_path / "whole", config=config)
     stops = 0
     while True:
         # The tokens of a stop fall before a step, in a validation, or after the last one.
-        part = train(tmp_path / "parts", StopAt(2 + stops % 3))
+        part = train(tmp_path / "parts", StopAt(2 + stops % 3), config=config)
         if part.finished:
             break
         stops += 1

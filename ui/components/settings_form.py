@@ -21,8 +21,9 @@ _NAMES = {
     "rank": "LoRA rank",
     "alpha": "LoRA alpha",
     "targets": "LoRA targets",
+    "layers": "Layers that learn",
     "weight_decay": "Weight decay",
-    "max_grad_norm": "Longest gradient",
+    "max_grad_norm": "Gradient norm, at most",
     "max_length": "Sequence length",
     "validations": "Validations",
     "seed": "Seed",
@@ -105,4 +106,6 @@ def _in_words(name: str, value: Any) -> str:
         )
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if name == "layers":
+        return f"upper {value:.0%}" if value < 1 else "all"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -40,7 +40,7 @@ HANDLINGS = {
     ),
     Handling.REVIEW: (
         "Review",
-        "People's decisions win. What nobody reviewed is treated as in “Recheck, drop”.",
+        "People's labels win: a right answer keeps the teacher's reason, a wrong one gets people's.",
     ),
 }
 

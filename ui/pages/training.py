@@ -13,6 +13,7 @@ from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import DatasetVersion, EvaluationSet
 from backend.db.models.evaluation import SetOrigin
+from backend.db.models.jobs import JobState
 from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
 from backend.runs.views import Estimate, RunSummary
@@ -211,7 +212,9 @@ def _runs(runs: Sequence[RunSummary]) -> None:
         )
         return
     by_id = {run.run.id: run for run in runs}
-    chosen = by_id.get(st.session_state.get(_CHOSEN, 0), runs[0])
+    # One that is at work says more than a newer one that waits for it.
+    at_work = next((run for run in runs if run.job.state in (JobState.STARTING, JobState.RUNNING)), runs[0])
+    chosen = by_id.get(st.session_state.get(_CHOSEN, 0), at_work)
     follow(lambda: run_card.draw(chosen), under_way=chosen.job.state in UNDER_WAY)
     if len(runs) > 1:
         st.markdown("#### All runs", anchors=False)
