@@ -195,6 +195,17 @@ def test_the_first_page_after_a_start_has_its_frame_and_fits_the_screen(desk: Ap
         assert page.locator(".stMain").evaluate("main => main.scrollHeight") <= 800
 
 
+def test_on_a_narrow_screen_the_card_is_as_high_as_its_post(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    page.set_viewport_size({"width": 400, "height": 800})
+    settle(page)
+    card = page.locator(".st-key-ov-card-post")
+    post = page.locator(".ov-post")
+    gap = card.evaluate("card => card.clientHeight") - post.evaluate("post => post.clientHeight")
+    assert gap < 120
+
+
 def test_enter_does_what_the_focused_button_says(desk: App) -> None:
     seed(desk.database)
     page = desk.open("review")
