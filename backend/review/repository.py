@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -24,6 +24,14 @@ _AS_STORED = {"populate_existing": True}
 _FROM_SCRATCH_ONLY = (Verdict.FROM_SCRATCH,)
 _ON_AN_ANSWER_ONLY = (Verdict.RIGHT, Verdict.WRONG_LABELS, Verdict.BAD_REASON)
 _ON_EITHER = (Verdict.CANNOT_TELL, Verdict.DISCARD)
+
+
+class Given(NamedTuple):
+    """An answer, the model that gave it, and the number of the policy version that it was asked under."""
+
+    answer: TeacherAnswer
+    model: str
+    policy_version: int
 
 
 class ReviewRepository:
@@ -97,14 +105,15 @@ class ReviewRepository:
             )
         )
 
-    def answer(self, answer_id: int) -> tuple[TeacherAnswer, str] | None:
-        """An answer and the model that gave it."""
+    def answer(self, answer_id: int) -> Given | None:
+        """An answer, and how it came about."""
         row = self._session.execute(
-            select(TeacherAnswer, TeacherRun.model)
+            select(TeacherAnswer, TeacherRun.model, PolicyVersion.number)
             .join(TeacherRun, TeacherRun.id == TeacherAnswer.run_id)
+            .join(PolicyVersion, PolicyVersion.id == TeacherRun.policy_version_id)
             .where(TeacherAnswer.id == answer_id)
         ).one_or_none()
-        return None if row is None else (row[0], row[1])
+        return None if row is None else Given(*row)
 
     def recheck(self, answer: TeacherAnswer) -> TeacherAnswer | None:
         """What the teacher said in the same conversation when told that this answer is wrong."""

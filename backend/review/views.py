@@ -12,13 +12,14 @@ from backend.db.models.review import Verdict
 
 @dataclass(frozen=True, slots=True)
 class ReviewAnswer:
-    """What the teacher said, where it can be read."""
+    """What the teacher said, where it can be read. `policy_version` is the one it was asked under."""
 
     id: int
     labels: tuple[str, ...]
     analysis: str
     harmful: tuple[str, ...]
     model: str
+    policy_version: int
 
 
 @dataclass(frozen=True, slots=True)

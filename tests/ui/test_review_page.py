@@ -6,9 +6,10 @@ from streamlit.testing.v1 import AppTest
 from backend.db.engine import Database
 from backend.db.models import Item, Judgement, Project
 from backend.db.models.review import Source, Verdict
+from backend.items.repository import ItemRepository
 from backend.policies.service import PolicyService
 from backend.review.service import ReviewService
-from tests.backend.build import add_item
+from tests.backend.build import add_answer, add_item, add_judgement, add_teacher_run
 from tests.ui.scene import HOSTILE, open_page, press, read_as_markdown, seed, shown
 from training.policy import Category
 
@@ -165,6 +166,25 @@ def test_an_empty_queue_says_what_is_next(sqlite_database: Database) -> None:
     assert not app.exception and not app.error
     assert "Nothing waits here" in shown(app)
     assert "wait for a teacher" in shown(app)
+
+
+def test_an_answer_stands_beside_the_rules_that_it_was_given_under(sqlite_database: Database) -> None:
+    project = seed(sqlite_database, posts=0)
+    with sqlite_database.write() as session:
+        policies = PolicyService(session)
+        policy = policies.newest(project.id)
+        item = add_item(session, project, "Two things at once.")
+        add_judgement(session, policy, item, ())
+        add_answer(session, add_teacher_run(session, project, policy), item, ("hate", "scam"))
+        ItemRepository(session).refresh([item.id])
+    app = open_page("review")
+    assert "under policy version" not in shown(app)
+    with sqlite_database.write() as session:
+        hate, scam = Category(code="hate", name="Hate"), Category(code="scam", name="Scam", definition="new.")
+        PolicyService(session).create_version(project.id, [hate, scam], person="tester")
+    said = shown(app.run())
+    assert "<div><b>Hate:</b> is hate.</div><div><b>Scam:</b> is scam.</div>" in said
+    assert "teacher-1, under policy version 1" in said
 
 
 def test_a_removed_category_cannot_be_called_right(sqlite_database: Database) -> None:

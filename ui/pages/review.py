@@ -173,15 +173,23 @@ def _teacher(item: ReviewItem, looks: labels.Looks) -> None:
     if item.earlier is not None:
         rows.append(("Before", _earlier(item.earlier, looks)))
     rows.append(("Quotes", text.quoted(answer.harmful)))
-    if rules := [looks.rule(code) for code in answer.labels if looks.rule(code)]:
-        rows.append(("Rule", text.literal(" ".join(rules))))
+    if rules := _rules(answer, looks):
+        rows.append(("Rule" if len(rules) == 1 else "Rules", Markup("").join(rules)))
     rows.append(("Analysis", _folded(answer.analysis)))
     if item.gold_reason:
         rows.append(("Gold reason", _folded(item.gold_reason)))
     if item.recheck is not None:
         rows.append(("Recheck", _recheck(item.recheck, looks)))
-    heading = Markup('<div class="ov-label">Teacher said <span class="ov-faint">{}</span></div>')
-    text.show(heading.format(text.literal(answer.model)) + _facts(rows))
+    heading = Markup('<div class="ov-label">Teacher said <span class="ov-faint">{}{}</span></div>')
+    under = "" if answer.policy_version == looks.newest else f", under policy version {answer.policy_version}"
+    text.show(heading.format(text.literal(answer.model), under) + _facts(rows))
+
+
+def _rules(answer: ReviewAnswer, looks: labels.Looks) -> list[Markup]:
+    """The rules that the answer named, as the teacher was given them."""
+    named = [(looks.name(code), looks.rule(code, answer.policy_version)) for code in answer.labels]
+    line = Markup("<div><b>{}:</b> {}</div>")
+    return [line.format(text.literal(name), text.literal(rule)) for name, rule in named if rule]
 
 
 def _facts(rows: list[tuple[str, Markup]]) -> Markup:

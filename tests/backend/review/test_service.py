@@ -82,6 +82,7 @@ def test_an_item_comes_with_everything_to_judge_it_by(database: Database) -> Non
         assert (item.id, item.text, item.agreement) == (ids["alarm"], "post alarm", Agreement.FALSE_ALARM)
         assert (item.answer.id, item.answer.labels, item.answer.analysis) == (answer, ("scam",), "why alarm")
         assert (item.answer.harmful, item.answer.model) == (("post",), "teacher-1")
+        assert item.answer.policy_version == 1
         assert (item.gold_labels, item.gold_reason, item.recheck, item.earlier) == (
             (),
             "gold alarm",
