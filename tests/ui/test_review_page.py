@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
@@ -38,7 +40,7 @@ def test_the_first_post_is_one_that_disagrees_with_gold(sqlite_database: Databas
     assert "<b>1 of 6</b>" in shown(app)
     assert "disagrees with gold" in shown(app)
     keys = {button.label: button.proto.shortcut for button in app.button}
-    assert {"Right": "a", "Wrong labels": "w", "Bad reason": "e"}.items() <= keys.items()
+    assert {"Teacher is right": "a", "Wrong labels": "w", "Bad reason": "e"}.items() <= keys.items()
     assert {"Can't tell": "t", "Discard": "d", "Undo": "u", "Cover": "b"}.items() <= keys.items()
 
 
@@ -51,7 +53,7 @@ def test_a_hostile_post_is_characters(sqlite_database: Database) -> None:
 
 
 def test_right_is_stored_and_the_next_post_shows(sqlite_database: Database) -> None:
-    app = press(start(sqlite_database), "Right")
+    app = press(start(sqlite_database), "Teacher is right")
     assert not app.exception and not app.error
     assert latest(sqlite_database).verdict is Verdict.RIGHT
     assert "saved " in shown(app)
@@ -112,10 +114,36 @@ def test_a_bad_reason_is_mended_from_the_teachers_words(sqlite_database: Databas
     assert stored.labels == ("hate",)
 
 
+def test_what_overturns_gold_says_so_and_is_not_the_loud_button(sqlite_database: Database) -> None:
+    app = start(sqlite_database)
+    assert re.search("“Teacher is right” replaces gold: .*no violation.* → .*Hate", shown(app))
+    assert not [button for button in app.button if button.proto.type == "primary"]
+    app = press(app, "Bad reason")
+    assert re.search("Saving replaces gold: .*no violation.* → .*Hate", shown(app))
+    assert "Saving replaces" not in shown(press(app, "No violation"))
+
+
+def test_a_bad_reason_for_labels_that_gold_denies_lets_the_person_choose(sqlite_database: Database) -> None:
+    app = press(press(start(sqlite_database), "Bad reason"), "No violation")
+    assert app.text_area[0].value == "The post breaks no rule."
+    press(app, "Save")
+    stored = latest(sqlite_database)
+    assert (stored.verdict, stored.labels) == (Verdict.WRONG_LABELS, ())
+
+
+def test_where_the_teacher_agrees_right_is_the_loud_button(sqlite_database: Database) -> None:
+    seed(sqlite_database, posts=2)
+    app = press(open_page("review"), "Teacher is right")
+    assert [button.label for button in app.button if button.proto.type == "primary"] == ["Right"]
+    app = press(app, "Bad reason")
+    assert re.search("A better reason for .*Hate.*gold.*Hate", shown(app))
+    assert "Scam" not in [button.label for button in app.button]
+
+
 def test_undo_brings_the_post_back(sqlite_database: Database) -> None:
     app = start(sqlite_database)
     first = shown(app)
-    app = press(press(app, "Right"), "Undo")
+    app = press(press(app, "Teacher is right"), "Undo")
     assert "Taken back." in shown(app)
     assert "<b>1 of 6</b>" in shown(app)
     assert ("img src=x" in first) == ("img src=x" in shown(app))
@@ -131,7 +159,7 @@ def test_a_post_is_covered_by_key_and_by_setting(sqlite_database: Database) -> N
     assert "ov-post ov-blur" in shown(app)
     assert "ov-post ov-blur" not in shown(press(app, "Uncover"))
     app.toggle[0].set_value(True).run()
-    assert "ov-post ov-blur" in shown(press(app, "Right"))
+    assert "ov-post ov-blur" in shown(press(app, "Teacher is right"))
     with sqlite_database.read() as session:
         assert session.scalars(select(Project)).one().blur
 
@@ -200,4 +228,4 @@ def test_a_removed_category_cannot_be_called_right(sqlite_database: Database) ->
         waiting = session.scalars(select(Item).where(Item.sent_back)).all()
     assert waiting
     app = open_page("review")
-    assert next(button for button in app.button if button.label == "Right").disabled
+    assert next(button for button in app.button if button.proto.shortcut == "a").disabled

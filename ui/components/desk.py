@@ -30,7 +30,7 @@ class Mode(StrEnum):
     """What is being written."""
 
     LABELS = "labels"  # the teacher's labels are wrong, or there are none
-    REASON = "reason"  # its labels are right, its reason is bad
+    REASON = "reason"  # its reason is bad
 
 
 @dataclass(slots=True)
@@ -51,11 +51,11 @@ class Draft:
     edited: bool = False
     offered: set[str] = field(default_factory=set)
 
-    def chosen(self, item: ReviewItem) -> tuple[str, ...] | None:
-        """The labels of the decision: a bad reason leaves the teacher's."""
-        if self.mode is Mode.REASON and item.answer is not None:
-            return item.answer.labels
-        return self.labels
+    def keeps_labels(self, item: ReviewItem) -> bool:
+        """Whether the labels chosen are the teacher's."""
+        if self.labels is None or item.answer is None:
+            return False
+        return set(self.labels) == set(item.answer.labels)
 
 
 def key(name: str, item: ReviewItem) -> str:
@@ -141,8 +141,11 @@ def draft(item: ReviewItem) -> Draft | None:
 
 
 def begin(item: ReviewItem, mode: Mode) -> None:
-    """Open the editor; a bad reason is mended from the teacher's words."""
-    st.session_state[_DRAFT] = Draft(item.id, mode, teachers_words=mode is Mode.REASON)
+    """Open the editor; a bad reason is mended from the teacher's words, for the teacher's labels."""
+    draft = Draft(item.id, mode)
+    if mode is Mode.REASON and item.answer is not None:
+        draft.labels, draft.teachers_words = item.answer.labels, True
+    st.session_state[_DRAFT] = draft
 
 
 def leave() -> None:
@@ -155,15 +158,22 @@ def toggle(item: ReviewItem, code: str) -> None:
     current = draft(item)
     if current is not None:
         chosen = current.labels or ()
-        current.labels = tuple(each for each in chosen if each != code) if code in chosen else (*chosen, code)
-        current.labels = current.labels or None
+        left = tuple(each for each in chosen if each != code)
+        _choose(item, current, (left or None) if code in chosen else (*chosen, code))
 
 
 def choose_none(item: ReviewItem) -> None:
     """Choose that no rule is broken."""
     current = draft(item)
     if current is not None:
-        current.labels = ()
+        _choose(item, current, ())
+
+
+def _choose(item: ReviewItem, current: Draft, chosen: tuple[str, ...] | None) -> None:
+    current.labels = chosen
+    if current.mode is Mode.REASON:
+        # The teacher's prose argues for its own labels.
+        current.teachers_words = current.keeps_labels(item)
 
 
 def swap_words(item: ReviewItem) -> None:
@@ -201,7 +211,7 @@ def reason_key(item: ReviewItem, current: Draft) -> str:
 
 def quoted(item: ReviewItem, current: Draft) -> tuple[str, ...]:
     """The passages that are quoted now; none where no rule is broken."""
-    return tuple(st.session_state.get(quotes_key(item), quotes(item))) if current.chosen(item) else ()
+    return tuple(st.session_state.get(quotes_key(item), quotes(item))) if current.labels else ()
 
 
 def reason(item: ReviewItem, current: Draft, looks: Looks) -> str:
@@ -210,7 +220,7 @@ def reason(item: ReviewItem, current: Draft, looks: Looks) -> str:
         return str(st.session_state.get(reason_key(item, current), ""))
     if current.teachers_words and item.answer is not None:
         return item.answer.analysis
-    named = current.chosen(item) or ()
+    named = current.labels or ()
     chosen = [code for code in looks.current if code in named]
     rule = "; ".join(looks.rule(code).rstrip(".") for code in chosen if looks.rule(code))
     names = [looks.name(code) for code in chosen]
@@ -241,7 +251,7 @@ def save(item: ReviewItem, looks: Looks) -> bool:
     current, browser = draft(item), session.browser_id()
     if st.session_state.get(_SAVE) != item.id or current is None:
         return False
-    if current.chosen(item) is None:
+    if current.labels is None:
         del st.session_state[_SAVE]
         st.session_state[_NOTICE] = "Choose the labels first."
         return False
@@ -254,7 +264,7 @@ def save(item: ReviewItem, looks: Looks) -> bool:
 
 def _written(item: ReviewItem, current: Draft, looks: Looks) -> tuple[Verdict, dict[str, Any]]:
     parts: dict[str, Any] = {"harmful": quoted(item, current), "reason": reason(item, current, looks)}
-    if current.mode is Mode.REASON:
+    if current.mode is Mode.REASON and current.keeps_labels(item):
         return Verdict.BAD_REASON, parts
     verdict = Verdict.FROM_SCRATCH if item.answer is None else Verdict.WRONG_LABELS
     return verdict, {"labels": current.labels, **parts}

@@ -22,9 +22,9 @@ _FOCUS = """<script>/* {item} */
 
 def editor(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
     """Draw what is being written."""
-    chosen = current.chosen(item)
-    if current.mode is Mode.REASON and chosen is not None:
-        text.show(Markup('<div class="ov-label">A better reason for</div>') + looks.chips(chosen))
+    chosen = current.labels
+    if current.mode is Mode.REASON and item.answer and item.replaced_by(item.answer.labels) is None:
+        text.show(_REASON_FOR.format(looks.chips(chosen), _gold(item, looks)))
     else:
         _chips(item, current, looks)
     if chosen:
@@ -38,18 +38,31 @@ def editor(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
         )
     if chosen is not None:
         _reason(item, current, looks)
+    replaces("Saving", item, chosen, looks)
+    if chosen is not None and current.mode is Mode.REASON:
+        _focus(desk.reason_key(item, current), item)
+
+
+def replaces(what: str, item: ReviewItem, chosen: tuple[str, ...] | None, looks: labels.Looks) -> None:
+    """Say which people's labels would give way to these; nothing where none would."""
+    decided = item.replaced_by(chosen)
+    if decided is not None:
+        text.show(_REPLACES.format(what, decided.whose, looks.chips(decided.labels), looks.chips(chosen)))
+
+
+_REPLACES = Markup('<div class="ov-small">{} replaces {}: {} → {}</div>')
+_REASON_FOR = Markup('<div class="ov-label">A better reason for {}{}</div>')
+_SAID = Markup(' <span class="ov-faint">{}</span> {}')
+
+
+def _gold(item: ReviewItem, looks: labels.Looks) -> Markup:
+    return Markup("") if item.gold_labels is None else _SAID.format("gold", looks.chips(item.gold_labels))
 
 
 def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
-    said = [
-        Markup(' <span class="ov-faint">{}</span> {}').format(who, looks.chips(codes))
-        for who, codes in (
-            ("not", item.answer.labels if item.answer else None),
-            ("gold", item.gold_labels),
-        )
-        if codes is not None
-    ]
-    text.show(Markup('<div class="ov-label">Right labels {}</div>').format(Markup(" ").join(said)))
+    heading, whose = ("Labels", "teacher") if current.mode is Mode.REASON else ("Right labels", "not")
+    teacher = _SAID.format(whose, looks.chips(item.answer.labels)) if item.answer else Markup("")
+    text.show(Markup('<div class="ov-label">{}{}{}</div>').format(heading, teacher, _gold(item, looks)))
     with st.container(key="ov-picks", horizontal=True, gap="xsmall"):
         for number, code in enumerate(looks.current, start=1):
             on = code in (current.labels or ())
@@ -83,8 +96,6 @@ def _reason(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
         args=(item,),
         help="Tab, then Enter saves.",
     )
-    if current.mode is Mode.REASON:
-        _focus(key, item)
 
 
 def _focus(key: str, item: ReviewItem) -> None:
@@ -119,7 +130,7 @@ def saving(item: ReviewItem, current: Draft) -> None:
         key=desk.key("words", item),
         on_click=desk.swap_words,
         args=(item,),
-        disabled=current.chosen(item) is None,
+        disabled=current.labels is None,
     )
 
 

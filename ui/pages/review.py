@@ -19,7 +19,7 @@ from ui.components import desk, errors, labels, numbers, session, text
 from ui.components.desk import Draft, Mode
 from ui.components.empty import empty
 from ui.components.pages import go
-from ui.components.review_editor import dropping, editor, saving
+from ui.components.review_editor import dropping, editor, replaces, saving
 
 _QUEUES = {Queue.TEACHER: "Teacher's answers", Queue.SCRATCH: "From scratch"}
 _SPLITS = {Split.TRAIN: "training post", Split.VALIDATION: "validation post", Split.TEST: "test post"}
@@ -226,10 +226,13 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
     why = "The policy no longer has a category that the teacher named." if gone else None
     with st.container(key="ov-verdicts"):
         right, wrong, reason, tell, discard = st.columns(5, gap="small")
+    said = item.answer.labels if item.answer else None
+    overturns = item.replaced_by(said) is not None
     right.button(
-        "Right",
+        "Teacher is right" if overturns else "Right",
         shortcut="A",
-        type="primary",
+        # What overturns a person's label is no button to press in passing.
+        type="secondary" if overturns else "primary",
         width="stretch",
         key=desk.key("right", item),
         disabled=gone,
@@ -256,6 +259,8 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         args=(item, Mode.REASON),
     )
     dropping(item, tell, discard)
+    if not gone:
+        replaces("“Teacher is right”", item, said, looks)
 
 
 _BLUR = "<script>/* {} */ document.activeElement?.blur()</script>"
