@@ -105,6 +105,27 @@ def test_back_and_the_teachers_words_by_key(desk: App) -> None:
     assert verdicts(desk.database) == []
 
 
+def test_escape_keeps_what_was_typed_until_the_post_is_decided(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    reason = page.get_by_role("textbox", name="Reason")
+    begin(page, "e")
+    expect(reason).to_be_focused()
+    page.keyboard.type(" And more.")
+    press(page, "Escape")
+    expect(page.get_by_text("Not saved. E brings your words back.")).to_be_visible()
+    begin(page)
+    press(page, "2")
+    reason.fill("My own words.")
+    press(page, "Escape")
+    expect(reason).to_have_count(0)
+    begin(page)
+    expect(reason).to_have_value("My own words.")
+    press(page, "Escape")
+    begin(page, "e")
+    expect(reason).to_have_value("Because of 0. And more.")
+
+
 def test_a_hostile_post_stays_text(desk: App) -> None:
     seed(desk.database)
     page = desk.open("review")

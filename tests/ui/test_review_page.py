@@ -114,6 +114,19 @@ def test_a_bad_reason_is_mended_from_the_teachers_words(sqlite_database: Databas
     assert stored.labels == ("hate",)
 
 
+def test_what_was_written_waits_until_the_post_is_decided(sqlite_database: Database) -> None:
+    app = press(press(start(sqlite_database), "Wrong labels"), "Scam")
+    app.multiselect[0].set_value(["post number"]).run()
+    app.text_area[0].set_value("My own words.").run()
+    app = press(press(app, "Back"), "Bad reason")
+    assert app.text_area[0].value == "Because of 0."
+    app = press(press(app, "Back"), "Wrong labels")
+    assert app.text_area[0].value == "My own words."
+    assert app.multiselect[0].value == ["post number"]
+    app = press(press(press(app, "Back"), "Discard"), "Undo")
+    assert not press(app, "Wrong labels").text_area
+
+
 def test_what_overturns_gold_says_so_and_is_not_the_loud_button(sqlite_database: Database) -> None:
     app = start(sqlite_database)
     assert re.search("“Teacher is right” replaces gold: .*no violation.* → .*Hate", shown(app))

@@ -21,7 +21,8 @@ from backend.settings import get_settings
 from ui.components import errors, session
 from ui.components.labels import Looks
 
-_DRAFT, _QUEUE, _SAVED, _NOTICE = "review draft", "review queue", "review saved", "review notice"
+_DRAFTS, _OPEN = "review drafts", "review draft that is open"
+_QUEUE, _SAVED, _NOTICE = "review queue", "review saved", "review notice"
 _SAVE = "review save asked for"
 _SWITCHED, _MOVED, _MOVES = "review queue switched", "review queue moved", "review queue moves"
 
@@ -35,20 +36,21 @@ class Mode(StrEnum):
 
 @dataclass(slots=True)
 class Draft:
-    """A decision that is being written.
+    """A decision that is being written. It is kept here, since a widget forgets what is not drawn.
 
     Attributes:
         labels: the codes chosen; None until something is, since "no violation" is a choice too.
+        quotes: the passages quoted; None until the person changes the teacher's.
         teachers_words: the reason starts from the teacher's prose instead of being composed.
-        edited: the person wrote in the reason, which is theirs from then on.
+        words: what the person wrote in the reason, which is theirs from then on; None until they do.
         offered: the reasons that were put into the field for them.
     """
 
-    item_id: int
     mode: Mode
     labels: tuple[str, ...] | None = None
+    quotes: tuple[str, ...] | None = None
     teachers_words: bool = False
-    edited: bool = False
+    words: str | None = None
     offered: set[str] = field(default_factory=set)
 
     def keeps_labels(self, item: ReviewItem) -> bool:
@@ -131,26 +133,46 @@ def take_notice() -> str | None:
 
 def draft(item: ReviewItem) -> Draft | None:
     """What is being written on this post. Without an answer to judge, writing is all there is."""
-    found: Draft | None = st.session_state.get(_DRAFT)
-    if found is not None and found.item_id == item.id:
-        return found
     if item.answer is None:
-        st.session_state[_DRAFT] = found = Draft(item.id, Mode.LABELS)
-        return found
-    return None
+        begin(item, Mode.LABELS)
+    opened: tuple[int, Mode] | None = st.session_state.get(_OPEN)
+    return _drafts()[opened] if opened is not None and opened[0] == item.id else None
 
 
 def begin(item: ReviewItem, mode: Mode) -> None:
-    """Open the editor; a bad reason is mended from the teacher's words, for the teacher's labels."""
-    draft = Draft(item.id, mode)
+    """Open the editor, with what was left in it on this post.
+
+    A bad reason is mended from the teacher's words, for the teacher's labels.
+    """
+    new = Draft(mode)
     if mode is Mode.REASON and item.answer is not None:
-        draft.labels, draft.teachers_words = item.answer.labels, True
-    st.session_state[_DRAFT] = draft
+        new.labels, new.teachers_words = item.answer.labels, True
+    _drafts().setdefault((item.id, mode), new)
+    st.session_state[_OPEN] = item.id, mode
 
 
 def leave() -> None:
-    """Close the editor without saving."""
-    st.session_state.pop(_DRAFT, None)
+    """Close the editor. Its draft is kept until the post is decided."""
+    st.session_state.pop(_OPEN, None)
+
+
+def go_back(item: ReviewItem) -> None:
+    """Close the editor without saving, and say where the words are that were written in it."""
+    current = draft(item)
+    leave()
+    if current is not None and current.words is not None:
+        key = "E" if current.mode is Mode.REASON else "W"
+        st.session_state[_NOTICE] = f"Not saved. {key} brings your words back."
+
+
+def _drafts() -> dict[tuple[int, Mode], Draft]:
+    kept: dict[tuple[int, Mode], Draft] = st.session_state.setdefault(_DRAFTS, {})
+    return kept
+
+
+def _forget(item: ReviewItem) -> None:
+    for mode in Mode:
+        _drafts().pop((item.id, mode), None)
 
 
 def toggle(item: ReviewItem, code: str) -> None:
@@ -181,7 +203,7 @@ def swap_words(item: ReviewItem) -> None:
     current = draft(item)
     if current is not None:
         current.teachers_words = not current.teachers_words
-        current.edited = False
+        current.words = None
 
 
 def mark_edited(item: ReviewItem) -> None:
@@ -191,7 +213,15 @@ def mark_edited(item: ReviewItem) -> None:
     """
     current = draft(item)
     if current is not None:
-        current.edited = st.session_state[reason_key(item, current)] not in current.offered
+        words = str(st.session_state[reason_key(item, current)])
+        current.words = None if words in current.offered else words
+
+
+def keep_quotes(item: ReviewItem) -> None:
+    """The quoted passages were changed."""
+    current = draft(item)
+    if current is not None:
+        current.quotes = tuple(st.session_state[quotes_key(item)])
 
 
 def quotes(item: ReviewItem) -> list[str]:
@@ -211,13 +241,15 @@ def reason_key(item: ReviewItem, current: Draft) -> str:
 
 def quoted(item: ReviewItem, current: Draft) -> tuple[str, ...]:
     """The passages that are quoted now; none where no rule is broken."""
-    return tuple(st.session_state.get(quotes_key(item), quotes(item))) if current.labels else ()
+    if not current.labels:
+        return ()
+    return tuple(quotes(item)) if current.quotes is None else current.quotes
 
 
 def reason(item: ReviewItem, current: Draft, looks: Looks) -> str:
     """The reason as it stands: the person's, or the teacher's words, or composed from quote and rule."""
-    if current.edited:
-        return str(st.session_state.get(reason_key(item, current), ""))
+    if current.words is not None:
+        return current.words
     if current.teachers_words and item.answer is not None:
         return item.answer.analysis
     named = current.labels or ()
@@ -230,7 +262,7 @@ def reason(item: ReviewItem, current: Draft, looks: Looks) -> str:
 def offer(item: ReviewItem, current: Draft, looks: Looks) -> str:
     """The reason for the field that it is written in."""
     offered = reason(item, current, looks)
-    if not current.edited:
+    if current.words is None:
         # A browser's field knows one kind of line end.
         offered = "\n".join(offered.splitlines())
         current.offered.add(offered)
@@ -286,6 +318,7 @@ def _store(item: ReviewItem, verdict: Verdict, browser: str, **parts: Any) -> bo
             answer_id = item.answer.id if item.answer else None
             saved = service(database, browser).decide(item.id, verdict, answer_id=answer_id, **parts)
         st.session_state[_SAVED] = saved.at
+        _forget(item)
         leave()
         return True
     return False

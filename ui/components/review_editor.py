@@ -12,11 +12,14 @@ from ui.components.desk import Draft, Mode
 
 _SHORTCUTS = 9
 
-_FOCUS = """<script>/* {item} */
-(function focus(tries) {{
+# The field's code is loaded when it is first drawn, so the script waits for the field. Escape is
+# heard inside it too, and a field hands its words on only when it is left.
+_FIELD = """<script>/* {item} */
+(function begin(tries) {{
   const field = document.querySelector('.st-key-{key} textarea');
-  if (field) {{ field.focus(); field.setSelectionRange(field.value.length, field.value.length); }}
-  else if (tries) setTimeout(() => focus(tries - 1), 50);
+  if (!field) {{ if (tries) setTimeout(() => begin(tries - 1), 50); return; }}
+  field.addEventListener('keydown', event => {{ if (event.key === 'Escape') field.blur(); }});
+  if ({focus}) {{ field.focus(); field.setSelectionRange(field.value.length, field.value.length); }}
 }})(40)</script>"""
 
 
@@ -30,17 +33,19 @@ def editor(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
     if chosen:
         st.multiselect(
             "Quoted from the post",
-            desk.quotes(item),
-            default=desk.quotes(item),
+            list(dict.fromkeys([*desk.quotes(item), *desk.quoted(item, current)])),
+            default=desk.quoted(item, current),
             accept_new_options=True,
             key=desk.quotes_key(item),
+            on_change=desk.keep_quotes,
+            args=(item,),
             placeholder="Type a passage of the post and press Enter",
         )
     if chosen is not None:
         _reason(item, current, looks)
     replaces("Saving", item, chosen, looks)
-    if chosen is not None and current.mode is Mode.REASON:
-        _focus(desk.reason_key(item, current), item)
+    if chosen is not None:
+        _look_after(item, current)
 
 
 def replaces(what: str, item: ReviewItem, chosen: tuple[str, ...] | None, looks: labels.Looks) -> None:
@@ -98,11 +103,11 @@ def _reason(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
     )
 
 
-def _focus(key: str, item: ReviewItem) -> None:
-    """Put the cursor into the reason, since writing it is what this key was pressed for."""
+def _look_after(item: ReviewItem, current: Draft) -> None:
+    """Keep the reason's words, and put the cursor there where it is what the key was pressed for."""
+    key, focus = desk.reason_key(item, current), "true" if current.mode is Mode.REASON else "false"
     with st.container(key="ov-focus"):
-        # The field's code is loaded when it is first drawn, so the script waits for the field.
-        st.html(_FOCUS.format(item=item.id, key=key), unsafe_allow_javascript=True)
+        st.html(_FIELD.format(item=item.id, key=key, focus=focus), unsafe_allow_javascript=True)
 
 
 def saving(item: ReviewItem, current: Draft) -> None:
@@ -122,7 +127,14 @@ def saving(item: ReviewItem, current: Draft) -> None:
     if item.answer is None:
         dropping(item, tell, discard)
         return
-    second.button("Back", shortcut="Esc", width="stretch", key=desk.key("back", item), on_click=desk.leave)
+    second.button(
+        "Back",
+        shortcut="Esc",
+        width="stretch",
+        key=desk.key("back", item),
+        on_click=desk.go_back,
+        args=(item,),
+    )
     first.button(
         "Compose anew" if current.teachers_words else "Teacher's words",
         shortcut="P",
