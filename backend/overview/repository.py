@@ -8,10 +8,8 @@ from sqlalchemy.orm import Session
 from backend.db.models import DatasetVersion, Item, Job, Project, Run
 from backend.db.models.content import Agreement, Queue, Split
 from backend.db.models.jobs import JobState
+from backend.items.decision import DIFFERING_RANK
 from backend.jobs.states import ENDED
-
-WRONG_RANK = 1
-"""Up to this place in the queue an item differs from the decision, or was sent back."""
 
 
 class OverviewRepository:
@@ -38,7 +36,7 @@ class OverviewRepository:
 
     def waiting(self, project_id: int) -> dict[tuple[Queue, bool], int]:
         """Waiting items by queue, and by whether they differ from the decision or were sent back."""
-        differs = Item.queue_rank <= WRONG_RANK
+        differs = Item.queue_rank <= DIFFERING_RANK
         found = (
             select(Item.queue, differs, func.count())
             .where(Item.project_id == project_id, Item.queue.in_(list(Queue)))

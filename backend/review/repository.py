@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from backend.db.models import Category, Item, Judgement, Lease, PolicyVersion, TeacherAnswer, TeacherRun
 from backend.db.models.content import Queue
 from backend.db.models.review import Source, Verdict
+from backend.items.decision import DIFFERING_RANK
 
 # A queue longer than this is not counted to its end: at a million items that would take longer
 # than everything else between two posts.
@@ -161,7 +162,7 @@ class ReviewRepository:
         """How many items wait in a queue, counted up to one past `COUNT_UP_TO`."""
         waiting = select(literal(1)).where(Item.project_id == project_id, Item.queue == queue)
         if differing:
-            waiting = waiting.where(Item.queue_rank <= 1)
+            waiting = waiting.where(Item.queue_rank <= DIFFERING_RANK)
         bounded = waiting.limit(COUNT_UP_TO + 1).subquery()
         return self._session.scalar(select(func.count()).select_from(bounded)) or 0
 

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from backend.db.engine import Database
 from backend.db.models import Item, Judgement, Project
+from backend.db.models.content import Split
 from backend.db.models.review import Source, Verdict
 from backend.items.repository import ItemRepository
 from backend.policies.service import PolicyService
@@ -142,6 +143,15 @@ def test_a_bad_reason_for_labels_that_gold_denies_lets_the_person_choose(sqlite_
     press(app, "Save")
     stored = latest(sqlite_database)
     assert (stored.verdict, stored.labels) == (Verdict.WRONG_LABELS, ())
+
+
+def test_what_a_judgement_of_a_test_post_changes_is_said(sqlite_database: Database) -> None:
+    seed(sqlite_database, posts=2)
+    with sqlite_database.write() as session:
+        session.scalars(select(Item).where(Item.text == HOSTILE)).one().split = Split.TEST
+    app = open_page("review")
+    assert "Test post: your judgement changes what students are measured by." in shown(app)
+    assert "Test post" not in shown(press(app, "Discard"))
 
 
 def test_where_the_teacher_agrees_right_is_the_loud_button(sqlite_database: Database) -> None:

@@ -157,11 +157,14 @@ def _post(item: ReviewItem) -> None:
     body = text.post(item.text, spans(item.text, quoted), blur=desk.covered(item))
     about = [item.source, *(str(value) for value in list(item.meta.values())[:2]), _SPLITS[item.split]]
     small = Markup(" · ").join(text.literal(each) for each in [*about, item.external_id] if each)
-    text.show(
-        Markup('<div class="ov-label">Post</div>{}<div class="ov-small ov-faint">{}</div>').format(
-            body, small
-        )
-    )
+    measures = _MEASURES if item.split is Split.TEST else ""
+    text.show(_POST.format(body, small, measures))
+
+
+_POST = Markup('<div class="ov-label">Post</div>{}<div class="ov-small ov-faint">{}</div>{}')
+_MEASURES = Markup(
+    '<div class="ov-small">Test post: your judgement changes what students are measured by.</div>'
+)
 
 
 def _teacher(item: ReviewItem, looks: labels.Looks) -> None:
