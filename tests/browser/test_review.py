@@ -178,12 +178,16 @@ def test_words_typed_just_before_saving_are_saved(desk: App) -> None:
     assert stored.reason == "Because of 0. Typed last."
 
 
-def test_a_reload_keeps_the_post_and_another_browser_gets_another(desk: App) -> None:
+def test_a_reload_or_a_new_tab_keeps_the_post_and_another_browser_gets_another(desk: App) -> None:
     seed(desk.database)
     one = desk.open("review")
     seen = one.locator(".ov-post").inner_text()
     desk.go(one, "review")
     expect(one.locator(".ov-post")).to_have_text(seen)
+    again = one.context.new_page()
+    one.close()
+    desk.go(again, "review")
+    expect(again.locator(".ov-post")).to_have_text(seen)
     other = desk.open("review")
     expect(other.locator(".ov-post")).to_be_visible()
     assert other.locator(".ov-post").inner_text() != seen

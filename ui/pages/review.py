@@ -15,6 +15,7 @@ from backend.overview.views import Action, Page
 from backend.projects.service import ProjectService
 from backend.review.marks import spans
 from backend.review.views import Earlier, QueueProgress, ReviewAnswer, ReviewItem
+from backend.settings import get_settings
 from ui.components import desk, errors, labels, numbers, session, text
 from ui.components.desk import Draft, Mode
 from ui.components.empty import empty
@@ -289,11 +290,12 @@ def _facts_of_rules(codes: list[str], looks: labels.Looks) -> Markup:
 
 def _nothing_left(progress: QueueProgress) -> None:
     if progress.left:
-        waiting = numbers.things(progress.left, "post")
+        one = progress.left == 1
         empty(
             "All that is left is open elsewhere",
-            f"{waiting} of this queue are being judged in another browser. "
-            "They come back here when they are not decided within a few minutes.",
+            f"{numbers.things(progress.left, 'post')} of this queue {'is' if one else 'are'} open in another "
+            f"browser, or in a private window that was closed. {'It comes' if one else 'They come'} back "
+            f"after {get_settings().lease_minutes:g} minutes without a decision.",
             icon=":material/hourglass_top:",
         )
         return
