@@ -10,7 +10,7 @@ its group. A run that is resumed, and meets its examples in another order, gets 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +31,7 @@ class LowerLayers:
         decoder: transformers' decoder, with `layers`.
         frozen: how many layers lie below the lowest that learns; at least 1.
         groups: all examples that will be asked for, in the company in which each is computed.
-        row_tokens: tokens to a row, where a group needs more than one.
+        row_tokens: gives the tokens to a row, which shrink where memory runs out.
         device: where to compute.
 
     Attributes:
@@ -44,7 +44,7 @@ class LowerLayers:
         frozen: int,
         groups: Sequence[Sequence[Example]],
         *,
-        row_tokens: int,
+        row_tokens: Callable[[], int],
         device: torch.device,
     ) -> None:
         self._decoder = decoder
@@ -83,7 +83,7 @@ class LowerLayers:
         return torch.cat([self._kept[text] for text in texts])[None]
 
     def _compute(self, group: Sequence[Example]) -> None:
-        for packed in pack(group, self._row_tokens):
+        for packed in pack(group, self._row_tokens()):
             row = packed.to(self._device)
             states = self._computed(
                 input_ids=row.ids[None], position_ids=row.positions[None], segments=row.segments

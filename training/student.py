@@ -142,7 +142,11 @@ class Student:
         if not frozen or tokens * width > hardware.free_bytes(self.device) * _KEPT_SHARE:
             return False
         lower = LowerLayers(
-            self._causal.get_decoder(), frozen, groups, row_tokens=self.row_tokens, device=self.device
+            self._causal.get_decoder(),
+            frozen,
+            groups,
+            row_tokens=lambda: self.row_tokens,
+            device=self.device,
         )
         row = next(pack(groups[0][:1], self.row_tokens))
         with torch.no_grad():

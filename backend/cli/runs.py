@@ -126,7 +126,8 @@ def list_runs(project: ProjectOption = None, json: JsonOption = False) -> None:
             _figure(line.macro_auprc if line else None),
         )
     out.print(table)
-    messages.print(f"{new:,} decisions are new since the last run.")
+    since = "" if new.since is None else f" since run {new.since}"
+    messages.print(f"New decisions{since}: {new.count:,}")
 
 
 @runs.command()

@@ -18,7 +18,7 @@ from ui.components.settings_form import box
 
 _NAMES = {
     "beta": "Beta",
-    "epochs": "Passes",
+    "epochs": "Epochs",
     "learning_rate": "Learning rate",
     "batch_size": "Pairs in a step",
 }
