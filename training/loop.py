@@ -229,8 +229,8 @@ class Loop:
         rate = learning_rate(self.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        learned = self.objective.examples_of(batch)
-        loss = in_rows_that_fit(self.student, learned, lambda: self._gradients_anew(batch))
+        examples = self.objective.examples_of(batch)
+        loss = in_rows_that_fit(self.student, examples, lambda: self._gradients_anew(batch))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             rows = ", ".join(str(self.objective.names[index]) for index in batch[:8])
