@@ -7,25 +7,23 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from training import hardware
 from training.checkpoints import Best, Checkpoints, Snapshot, random_states, restore_random_states
+from training.cost import counted, forward_work, steps_in, training_work
 from training.data import epoch_batches
 from training.job import Config
-from training.layout import pack, tokens_computed
+from training.layout import pack
 from training.progress import Reporter
 from training.prompt import Example
 from training.stop import Stop, StopRequestedError
 from training.student import Student
 
 _log = logging.getLogger(__name__)
-
-_BACKWARD = 1.5
-"""Work of a token backward through all layers, in units of one computed forward; a rough ratio."""
 
 
 class TrainingError(Exception):
@@ -42,27 +40,26 @@ class Trained:
 
     Attributes:
         finished: False where it was stopped on request, with a checkpoint.
+        stopped_early: whether it ended before its last step for want of a better validation.
         step: optimiser steps done, of `steps`.
         resumed_from: the step of the checkpoint that it went on from.
         best_step: whose LoRA weights are kept; the last step where there is no validation.
         best_loss: validation loss per learned token at that step.
+        best_macro_f1: macro-F1 at that step, where that chooses.
         last_loss: training loss per learned token of the last step that this process did.
         weights: the LoRA weights that are kept.
     """
 
     finished: bool
+    stopped_early: bool
     step: int
     steps: int
     resumed_from: int | None
     best_step: int
     best_loss: float | None
+    best_macro_f1: float | None
     last_loss: float | None
     weights: dict[str, Tensor]
-
-
-def steps_in(count: int, config: Config) -> int:
-    """Optimiser steps of a whole run over `count` examples."""
-    return config.epochs * math.ceil(count / config.batch_size)
 
 
 def learning_rate(step: int, steps: int, config: Config) -> float:
@@ -79,6 +76,21 @@ def validation_steps(steps: int, times: int) -> set[int]:
     return {math.ceil(index * steps / times) for index in range(1, times + 1)}
 
 
+class Judge(Protocol):
+    """Says how good a student is on validation, where its loss is not to choose."""
+
+    @property
+    def macro_f1_work(self) -> float:
+        """Floating-point operations that it takes."""
+
+    def macro_f1(self, student: Student) -> float:
+        """Macro-F1; reports its work as "validating".
+
+        Raises:
+            StopRequestedError: someone asked to stop.
+        """
+
+
 class Loop:
     """One run of training over a student's LoRA weights.
 
@@ -91,6 +103,7 @@ class Loop:
         checkpoints: where to save, and where to go on from.
         reporter: where to tell of it.
         stop: looked at between steps.
+        judge: where given, its macro-F1 chooses the weights that are kept, and not the loss.
         checkpoint_seconds: how often to save between validations.
     """
 
@@ -105,6 +118,7 @@ class Loop:
         checkpoints: Checkpoints,
         reporter: Reporter,
         stop: Stop,
+        judge: Judge | None = None,
         checkpoint_seconds: float = 60.0,
     ) -> None:
         self.student = student
@@ -115,6 +129,7 @@ class Loop:
         self.checkpoints = checkpoints
         self.reporter = reporter
         self.stop = stop
+        self.judge = judge
         self.checkpoint_seconds = checkpoint_seconds
 
         self.steps = steps_in(len(examples), config)
@@ -123,8 +138,7 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        # The backward pass ends below the lowest layer that learns.
-        self._token_work = 1 + _BACKWARD * config.layers
+        self._peak = hardware.device_peak(student.device)
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
@@ -152,7 +166,7 @@ class Loop:
                     # The step is done, its validation is not; it is taken after the resume.
                     finished = False
                     break
-            if self.step == self.steps:
+            if self.step == self.steps or self._out_of_patience:
                 break
             if self.stop.requested:
                 finished = False
@@ -161,14 +175,19 @@ class Loop:
             if time.monotonic() - self._saved_at > self.checkpoint_seconds:
                 self._save()
         self._save()
+        stopped_early = finished and self.step < self.steps
+        if stopped_early:
+            self._say_stopped_early()
         best = self.best
         return Trained(
             finished=finished,
+            stopped_early=stopped_early,
             step=self.step,
             steps=self.steps,
             resumed_from=resumed_from,
             best_step=best.step if best else self.step,
             best_loss=best.loss if best else None,
+            best_macro_f1=best.macro_f1 if best else None,
             last_loss=self.last_loss,
             weights=best.weights if best else self.student.adapter_weights(),
         )
@@ -196,7 +215,6 @@ class Loop:
         return total
 
     def _train_step(self) -> None:
-        started = time.monotonic()
         indices = self.batch(self.step)
         batch = [self.examples[index] for index in indices]
         rate = learning_rate(self.step, self.steps, self.config)
@@ -214,9 +232,7 @@ class Loop:
         self.optimizer.step()
         self.step += 1
         self.last_loss = loss
-        tokens = tokens_computed(batch, self.student.row_tokens)
-        self.reporter.work(self._token_work * tokens)
-        seconds = time.monotonic() - started
+        rates = self._report(batch)
         self.reporter.write(
             "training",
             always=self.step in {1, self.steps},
@@ -225,22 +241,44 @@ class Loop:
             epoch=self._epoch(),
             loss=loss,
             learning_rate=rate,
-            examples_per_second=len(batch) / seconds,
-            tokens_per_second=tokens / seconds,
             memory_mb=hardware.memory_mb(self.student.device),
+            **rates,
         )
+
+    def _report(self, batch: Sequence[Example]) -> dict[str, float | None]:
+        """Tell the reporter of a step that was done; give back how fast the last ones were."""
+        counts = counted(batch, self.student.row_tokens)
+        self.reporter.work(
+            training_work(self.student.shape, self.config, counts),
+            examples=counts.examples,
+            tokens=counts.tokens,
+            learned=counts.states,
+        )
+        rates = self.reporter.rates("training")
+        return {
+            "examples_per_second": rates.get("examples"),
+            "tokens_per_second": rates.get("tokens"),
+            "learned_tokens_per_second": rates.get("learned"),
+            "mfu": rates["units"] / self._peak if self._peak and rates else None,
+        }
 
     def _epoch(self) -> float:
         return self.step * self.config.epochs / self.steps
 
     def _validate(self) -> None:
         loss = self.validation_loss()
+        macro_f1 = self.judge.macro_f1(self.student) if self.judge else None
         self.validated = self.step
-        best = math.isfinite(loss) and (self.best is None or loss < self.best.loss)
+        best = _is_better(loss, macro_f1, self.best)
         if best:
-            self.best = Best(loss, self.step, self.student.adapter_weights())
+            self.best = Best(loss, self.step, self.student.adapter_weights(), macro_f1)
         _log.info(
-            "step %d of %d: validation loss %.5f%s", self.step, self.steps, loss, " (best)" if best else ""
+            "step %d of %d: validation loss %.5f%s%s",
+            self.step,
+            self.steps,
+            loss,
+            "" if macro_f1 is None else f", macro-F1 {macro_f1:.4f}",
+            " (best)" if best else "",
         )
         self.reporter.write(
             "validating",
@@ -249,10 +287,30 @@ class Loop:
             epoch=self._epoch(),
             loss=self.last_loss,
             validation_loss=loss if math.isfinite(loss) else None,
+            macro_f1=macro_f1,
             memory_mb=hardware.memory_mb(self.student.device),
             best=best,
         )
         self._save()
+
+    @property
+    def _out_of_patience(self) -> bool:
+        """Whether the last validations were none better than the best before them.
+
+        It follows from what a checkpoint holds, so a resumed run ends where the other would have.
+        """
+        after = self.best.step if self.best else 0
+        waited = sum(after < mark <= self.validated for mark in self.marks)
+        return self.config.patience is not None and waited >= self.config.patience
+
+    def _say_stopped_early(self) -> None:
+        what = "macro-F1" if self.judge else "validation loss"
+        patience = self.config.patience
+        message = f"stopped early: no better {what} for {patience} validation{'s' if patience != 1 else ''}"
+        _log.info("step %d of %d: %s", self.step, self.steps, message)
+        self.reporter.drop("training")
+        self.reporter.drop("validating")
+        self.reporter.write("training", step=self.step, steps=self.steps, message=message)
 
     @torch.no_grad()
     def validation_loss(self) -> float:
@@ -262,20 +320,25 @@ class Loop:
             StopRequestedError: someone asked to stop.
         """
         total = 0.0
+        counts = counted(self.validation, self.student.row_tokens)
+        work = forward_work(self.student.shape, counts)
         for row in pack(self.validation, self.student.row_tokens):
             self.stop.check()
             total += self.student.loss_sum(row).item()
-            self.reporter.work(len(row.ids))
-        return total / sum(len(example.answer) for example in self.validation)
+            self.reporter.work(work * len(row.ids) / counts.tokens, "validating")
+        return total / counts.states
 
     def _plan(self) -> None:
         """Tell the reporter what lies ahead."""
+        shape, budget = self.student.shape, self.student.row_tokens
         for step in range(self.step, self.steps):
-            batch = [self.examples[index] for index in self.batch(step)]
-            self.reporter.plan(self._token_work * tokens_computed(batch, self.student.row_tokens))
+            counts = counted([self.examples[index] for index in self.batch(step)], budget)
+            self.reporter.plan(training_work(shape, self.config, counts))
         ahead = sum(mark > self.validated for mark in self.marks)
         if ahead:
-            self.reporter.plan(ahead * tokens_computed(self.validation, self.student.row_tokens))
+            work = forward_work(shape, counted(self.validation, budget))
+            work += self.judge.macro_f1_work if self.judge else 0.0
+            self.reporter.plan(ahead * work, "validating")
 
     def _save(self) -> None:
         if self._saved == (self.step, self.validated):
@@ -321,3 +384,14 @@ class Loop:
             by_number.setdefault(numbers[name], {})[quantity] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": by_number, "param_groups": groups})
+
+
+def _is_better(loss: float, macro_f1: float | None, best: Best | None) -> bool:
+    """Whether a validation beats the best so far; of two as good by macro-F1, the one of lower loss does."""
+    if not math.isfinite(loss):
+        return False
+    if best is None:
+        return True
+    if macro_f1 is None or best.macro_f1 is None:
+        return loss < best.loss
+    return (macro_f1, -loss) > (best.macro_f1, -best.loss)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,10 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from training import hardware
+from training.cost import Shape
 from training.job import Config
 from training.layout import PackedRow
-
-_ROW_TOKENS = {"cpu": 768, "cuda": 4096}
-"""Tokens in one packed row. More would spend more on masked attention than it saves on prefixes."""
-
-_SCORED_TOKENS = {"cpu": 384, "cuda": 4096}
-"""The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
+from training.rows import ROW_TOKENS, SCORED_TOKENS
 
 _HEAD_ROWS = 512
 """Positions for which the head is computed at once where no gradient is needed."""
@@ -65,9 +62,14 @@ class Student:
         self.model = model
         self.device = device
         self._causal = model.get_base_model() if isinstance(model, PeftModel) else model
-        self.row_tokens = _ROW_TOKENS[device.type]
-        self.scored_tokens = _SCORED_TOKENS[device.type]
+        self.row_tokens = ROW_TOKENS[device.type]
+        self.scored_tokens = SCORED_TOKENS[device.type]
         model.eval()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What of the base model says how much there is to compute."""
+        return Shape.read(Path(self._causal.name_or_path))
 
     @property
     def adapted(self) -> bool:

@@ -18,6 +18,7 @@ import torch
 from training import base_model, hardware
 from training.adapter import BaseModelCard, Card, config_hash, require_prompt
 from training.checkpoints import Checkpoints
+from training.cost import Shape
 from training.data import Encoded, encode, read_rows, require_some
 from training.files import write_bytes, write_json
 from training.folder import fetch_folder
@@ -94,6 +95,9 @@ def _train(at: _Work) -> None:
         at.stop.check()
         scorer = _scorer(at, sets, form, config.max_length)
         scorer.plan(passes=1 + job.score_base)
+        by_macro_f1 = config.choose == "macro_f1" and bool(validation.examples)
+        if by_macro_f1:
+            scorer.require_macro_f1()
         checkpoints = Checkpoints(at.folder / "checkpoints", _identity(at))
         loop = Loop(
             student,
@@ -104,6 +108,7 @@ def _train(at: _Work) -> None:
             checkpoints=checkpoints,
             reporter=at.reporter,
             stop=at.stop,
+            judge=scorer if by_macro_f1 else None,
         )
     with at.record.phase("training"):
         trained = loop.run()
@@ -191,8 +196,10 @@ def _about(trained: Trained, train: Encoded) -> dict[str, Any]:
         "step": trained.step,
         "steps": trained.steps,
         "resumed_from": trained.resumed_from,
+        "stopped_early": trained.stopped_early,
         "best_step": trained.best_step,
         "validation_loss": trained.best_loss,
+        "validation_macro_f1": trained.best_macro_f1,
         "last_loss": trained.last_loss,
         "examples": len(train.examples),
         "learned_tokens": train.learned_tokens,
@@ -218,7 +225,9 @@ def _write_adapter(folder: Path, student: Student, card: Card) -> None:
 
 def _scorer(at: _Work, sets: Sets, form: Form, max_length: int) -> Scorer:
     chosen = to_score(sets)
-    return Scorer(chosen, at.renderer, form, at.job.max_labels, max_length, at.reporter, at.stop)
+    return Scorer(
+        chosen, at.renderer, form, at.job.max_labels, max_length, at.reporter, at.stop, Shape.read(at.base)
+    )
 
 
 def _score_models(at: _Work, scorer: Scorer, student: Student, *, base_too: bool) -> dict[str, Any]:

@@ -216,6 +216,30 @@ def test_settings_that_cannot_work_say_why(tiny: Path, tmp_path: Path, fields: A
     assert reason in result_of(tmp_path)["reason"]
 
 
+CHOSEN = Config(epochs=3, batch_size=4, validations=3, max_length=256, rank=4, choose="macro_f1", patience=1)
+
+
+def test_macro_f1_over_the_validation_posts_chooses(tiny: Path, tmp_path: Path) -> None:
+    write_job(tmp_path, tiny, config=CHOSEN)
+    assert do(tmp_path) == 0
+    training = result_of(tmp_path)["training"]
+    events = [event for event in read(tmp_path / "progress.jsonl")[0] if event["phase"] == "validating"]
+    marks = [event["macro_f1"] for event in events]
+    assert training["validation_macro_f1"] == pytest.approx(max(marks), rel=1e-5)
+    assert training["best_step"] == next(e["step"] for e in reversed(events) if e["best"])
+    # The weights that are kept are those that were judged best: scored again they say the same.
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["model"]["validation"]["macro_f1"] == pytest.approx(training["validation_macro_f1"])
+    assert training["stopped_early"] == (training["step"] < training["steps"])
+
+
+def test_macro_f1_needs_posts_to_take_it_on(tiny: Path, tmp_path: Path) -> None:
+    write_job(tmp_path, tiny, config=CHOSEN)
+    write_rows(tmp_path / "validation.parquet", [row for row in make_rows(12) if not row.labels])
+    assert do(tmp_path) == 1
+    assert "macro-F1 cannot choose" in result_of(tmp_path)["reason"]
+
+
 def test_a_folder_that_is_not_there_is_said_to_be_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,238 @@
+"""What there is to compute and to keep in memory, from a base model's files and settings; without torch.
+
+Work is counted in floating-point operations that cannot be left out: a multiplication and an
+addition for each weight and token forward, twice that for each weight that a gradient passes and
+three times for each that learns (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361, section
+2.1), attention over the tokens that are seen, and the head at learned tokens alone. It is the
+same for every way of computing it, so seconds divided by it compare one run with another.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from training.job import Config
+from training.prompt import Example
+from training.rows import rows_of
+
+_LAYER = re.compile(r"(?:^|\.)(\d+)\.")
+
+
+class UnknownShapeError(Exception):
+    """A base model's files do not say what there is to compute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """One linear layer: its module's name and its weight's two sides."""
+
+    name: str
+    sides: tuple[int, int]
+
+    @property
+    def weights(self) -> int:
+        """How many weights it has."""
+        return self.sides[0] * self.sides[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a base model says how much there is to compute.
+
+    Attributes:
+        layers: how many there are.
+        linears: the linear layers of the uppermost one; the others have the same.
+        attention: heads times the size of one.
+        hidden, vocabulary: the sides of the head.
+        weights: all of the model's.
+        context: the longest sequence that it was made for; None where that is not said.
+    """
+
+    layers: int
+    linears: tuple[Linear, ...]
+    attention: int
+    hidden: int
+    vocabulary: int
+    weights: int
+    context: int | None
+
+    @classmethod
+    def read(cls, folder: Path) -> Shape:
+        """Read it from a base model's configuration and the headers of its weights.
+
+        Raises:
+            UnknownShapeError: they do not say it.
+        """
+        try:
+            config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+            sides = dict(_tensors(folder))
+        except (OSError, ValueError) as error:
+            raise UnknownShapeError(f"the base model in {folder} cannot be looked at: {error}") from error
+        config |= config.get("text_config", {})
+        of_layers: dict[int, list[Linear]] = {}
+        for name, shape in sides.items():
+            layer = _LAYER.search(name)
+            if layer and len(shape) == 2 and name.endswith(".weight"):
+                linear = Linear(name.removesuffix(".weight"), (shape[0], shape[1]))
+                of_layers.setdefault(int(layer[1]), []).append(linear)
+        if not of_layers:
+            raise UnknownShapeError(f"the base model in {folder} has no layers that can be counted")
+        linears = tuple(of_layers[max(of_layers)])
+        hidden = _first(config, "hidden_size", "n_embd", "d_model") or min(linears[0].sides)
+        heads = _first(config, "num_attention_heads", "n_head")
+        return cls(
+            layers=len(of_layers),
+            linears=linears,
+            attention=heads * (config.get("head_dim") or hidden // heads) if heads else hidden,
+            hidden=hidden,
+            vocabulary=_first(config, "vocab_size") or max(map(max, sides.values())),
+            weights=sum(math.prod(shape) for shape in sides.values()),
+            context=_first(config, "max_position_embeddings", "n_positions"),
+        )
+
+    @property
+    def layer_weights(self) -> int:
+        """Weights of the linear layers of one layer."""
+        return sum(linear.weights for linear in self.linears)
+
+
+def _first(config: dict[str, Any], *names: str) -> int | None:
+    """The first of these that a configuration has: families name the same thing differently."""
+    return next((int(config[name]) for name in names if config.get(name)), None)
+
+
+def _tensors(folder: Path) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of all weights; only the files' headers are read."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no dictionary
+                yield name, tuple(file.get_slice(name).get_shape())
+
+
+def learning_layers(shape: Shape, config: Config) -> int:
+    """How many layers learn, counted from the top."""
+    return math.ceil(config.layers * shape.layers)
+
+
+def targeted(shape: Shape, config: Config) -> tuple[Linear, ...]:
+    """The linear layers of one layer that get LoRA weights, matched as peft does it."""
+    wanted = config.targets
+    if wanted == "all-linear":
+        return shape.linears
+    if isinstance(wanted, str):
+        return tuple(linear for linear in shape.linears if re.fullmatch(wanted, linear.name))
+    return tuple(
+        linear
+        for linear in shape.linears
+        if any(linear.name == name or linear.name.endswith(f".{name}") for name in wanted)
+    )
+
+
+def learned_weights(shape: Shape, config: Config) -> int:
+    """How many LoRA weights there are."""
+    each = sum(config.rank * sum(linear.sides) for linear in targeted(shape, config))
+    return learning_layers(shape, config) * each
+
+
+def steps_in(count: int, config: Config) -> int:
+    """Optimiser steps of a whole run over `count` examples."""
+    return config.epochs * math.ceil(count / config.batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What lies in some packed rows.
+
+    Attributes:
+        examples: how many.
+        tokens: a prefix counted as often as it is computed.
+        pairs: of a token and one that it sees, itself included.
+        states: at which the head is computed.
+    """
+
+    examples: int = 0
+    tokens: int = 0
+    pairs: int = 0
+    states: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.examples + other.examples,
+            self.tokens + other.tokens,
+            self.pairs + other.pairs,
+            self.states + other.states,
+        )
+
+
+def counted(examples: Sequence[Example], budget: int) -> Counts:
+    """What is computed of examples that are packed into rows of so many tokens."""
+    total = Counts()
+    for row in rows_of(examples, budget):
+        prefix = len(row[0].prefix)
+        total += Counts(tokens=prefix, pairs=_triangle(prefix))
+        for example in row:
+            own = len(example) - prefix
+            total += Counts(1, own, own * prefix + _triangle(own), len(example.answer))
+    return total
+
+
+def counted_scoring(prefix: int, tails: Iterable[int], nodes: int) -> Counts:
+    """What is computed to score posts of one prompt.
+
+    Args:
+        prefix: tokens of the prefix, computed once.
+        tails: tokens of each post and what follows it.
+        nodes: tokens of the tree of answers.
+    """
+    total = Counts(tokens=prefix, pairs=_triangle(prefix))
+    for tail in tails:
+        own = tail + nodes
+        total += Counts(1, own, own * prefix + _triangle(tail) + nodes * tail, nodes + 1)
+    return total
+
+
+def padded_tokens(batches: Iterable[Sequence[Example]]) -> int:
+    """Tokens that are computed where each example stands alone, padded to its batch's longest.
+
+    So do trainers that know nothing of prefixes, as they come (TRL's SFTTrainer).
+    """
+    return sum(len(batch) * max(map(len, batch)) for batch in batches)
+
+
+def _triangle(tokens: int) -> int:
+    return tokens * (tokens + 1) // 2
+
+
+def forward_work(shape: Shape, counts: Counts) -> float:
+    """Floating-point operations without gradients; the few of LoRA weights are left out."""
+    layer = 2.0 * shape.layer_weights * counts.tokens + _attention(shape, counts)
+    return shape.layers * layer + _head(shape, counts)
+
+
+def training_work(shape: Shape, config: Config, counts: Counts) -> float:
+    """Floating-point operations of the forward and the backward pass.
+
+    The backward pass ends below the lowest layer that learns; there and in the head frozen
+    weights have no gradients of their own.
+    """
+    learning = learning_layers(shape, config)
+    back = 2.0 * shape.layer_weights * counts.tokens + 2 * _attention(shape, counts)
+    learned = 6.0 * learned_weights(shape, config) * counts.tokens
+    return forward_work(shape, counts) + learning * back + learned + _head(shape, counts)
+
+
+def _attention(shape: Shape, counts: Counts) -> float:
+    """Of one layer forward: queries with keys, then the values' sum."""
+    return 4.0 * shape.attention * counts.pairs
+
+
+def _head(shape: Shape, counts: Counts) -> float:
+    return 2.0 * shape.hidden * shape.vocabulary * counts.states
