@@ -15,12 +15,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from safetensors import safe_open
 
 from training.job import Config
-from training.prompt import Example
+from training.policy import label_sets
+from training.prompt import Example, Form, Renderer
 from training.rows import rows_of
 
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
@@ -156,12 +157,14 @@ class Counts:
         tokens: a prefix counted as often as it is computed.
         pairs: of a token and one that it sees, itself included.
         states: at which the head is computed.
+        longest: tokens of the longest row.
     """
 
     examples: int = 0
     tokens: int = 0
     pairs: int = 0
     states: int = 0
+    longest: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -169,6 +172,7 @@ class Counts:
             self.tokens + other.tokens,
             self.pairs + other.pairs,
             self.states + other.states,
+            max(self.longest, other.longest),
         )
 
 
@@ -177,10 +181,15 @@ def counted(examples: Sequence[Example], budget: int) -> Counts:
     total = Counts()
     for row in rows_of(examples, budget):
         prefix = len(row[0].prefix)
-        total += Counts(tokens=prefix, pairs=_triangle(prefix))
-        for example in row:
-            own = len(example) - prefix
-            total += Counts(1, own, own * prefix + _triangle(own), len(example.answer))
+        owns = [len(example) - prefix for example in row]
+        tokens = prefix + sum(owns)
+        total += Counts(
+            examples=len(row),
+            tokens=tokens,
+            pairs=_triangle(prefix) + sum(own * prefix + _triangle(own) for own in owns),
+            states=sum(len(example.answer) for example in row),
+            longest=tokens,
+        )
     return total
 
 
@@ -192,11 +201,20 @@ def counted_scoring(prefix: int, tails: Iterable[int], nodes: int) -> Counts:
         tails: tokens of each post and what follows it.
         nodes: tokens of the tree of answers.
     """
-    total = Counts(tokens=prefix, pairs=_triangle(prefix))
-    for tail in tails:
-        own = tail + nodes
-        total += Counts(1, own, own * prefix + _triangle(tail) + nodes * tail, nodes + 1)
-    return total
+    each = list(tails)
+    return Counts(
+        examples=len(each),
+        tokens=prefix + sum(each) + len(each) * nodes,
+        pairs=_triangle(prefix)
+        + sum((tail + nodes) * prefix + _triangle(tail) + nodes * tail for tail in each),
+        states=len(each) * (nodes + 1),
+    )
+
+
+def answer_nodes(renderer: Renderer, form: Form, max_labels: int) -> int:
+    """Tokens of the tree of all answers: their common beginnings once, what closes them not at all."""
+    answers = (renderer.label_ids(form, labels) for labels in label_sets(renderer.policy.codes, max_labels))
+    return len({ids[:end] for ids in answers for end in range(1, len(ids))})
 
 
 def padded_tokens(batches: Iterable[Sequence[Example]]) -> int:
@@ -236,3 +254,35 @@ def _attention(shape: Shape, counts: Counts) -> float:
 
 def _head(shape: Shape, counts: Counts) -> float:
     return 2.0 * shape.hidden * shape.vocabulary * counts.states
+
+
+_FLOAT = 4
+_PROCESS = 500e6
+"""Bytes of a process that has loaded Python, torch and transformers, and nothing else."""
+
+_KEPT_FOR_GRADIENTS = 2.0
+"""Each linear layer's input and output are kept for the backward pass, and about as much of what lies
+between them (norms, rotations, the activation)."""
+
+
+def memory(shape: Shape, config: Config, longest: int, device: Literal["cpu", "cuda"]) -> float:
+    """Bytes that a fine-tune takes at its peak: of the process on a CPU, of the GPU's own on a GPU.
+
+    A rough figure: base weights; LoRA weights with their gradients and AdamW's two moments; and
+    the larger of what one row keeps for its backward pass (all of a step's learned tokens may lie
+    in it) and what a checkpoint copies.
+
+    Args:
+        shape: of the base model.
+        config: the settings.
+        longest: tokens of the longest row.
+        device: where it is computed; weights have four bytes on a CPU and two on a GPU.
+    """
+    bytes_each = _FLOAT if device == "cpu" else 2
+    learned = learned_weights(shape, config)
+    sides = sum(sum(linear.sides) for linear in shape.linears)
+    kept = _KEPT_FOR_GRADIENTS * bytes_each * longest * sides * learning_layers(shape, config)
+    # Of weights, moments and the best weights there is a copy and its written form.
+    copies = 2 * _FLOAT * 4 * learned if device == "cpu" else 0
+    fixed = bytes_each * shape.weights + 4 * _FLOAT * learned
+    return (_PROCESS if device == "cpu" else 0) + fixed + max(kept, copies)

@@ -47,6 +47,8 @@ class Trained:
         best_loss: validation loss per learned token at that step.
         best_macro_f1: macro-F1 at that step, where that chooses.
         last_loss: training loss per learned token of the last step that this process did.
+        longest_row: tokens of the longest row that was still to learn from when this process began.
+        saving_seconds: of one checkpoint of this process on average.
         weights: the LoRA weights that are kept.
     """
 
@@ -59,6 +61,8 @@ class Trained:
     best_loss: float | None
     best_macro_f1: float | None
     last_loss: float | None
+    longest_row: int
+    saving_seconds: float
     weights: dict[str, Tensor]
 
 
@@ -145,6 +149,8 @@ class Loop:
         self.last_loss: float | None = None
         self._saved: tuple[int, int] | None = None
         self._saved_at = time.monotonic()
+        self._saves: list[float] = []
+        self._longest = 0
         self._order: tuple[int, list[list[int]]] | None = None
 
     def run(self) -> Trained:
@@ -189,6 +195,8 @@ class Loop:
             best_loss=best.loss if best else None,
             best_macro_f1=best.macro_f1 if best else None,
             last_loss=self.last_loss,
+            longest_row=self._longest,
+            saving_seconds=sum(self._saves) / max(1, len(self._saves)),
             weights=best.weights if best else self.student.adapter_weights(),
         )
 
@@ -334,6 +342,7 @@ class Loop:
         for step in range(self.step, self.steps):
             counts = counted([self.examples[index] for index in self.batch(step)], budget)
             self.reporter.plan(training_work(shape, self.config, counts))
+            self._longest = max(self._longest, counts.longest)
         ahead = sum(mark > self.validated for mark in self.marks)
         if ahead:
             work = forward_work(shape, counted(self.validation, budget))
@@ -343,6 +352,7 @@ class Loop:
     def _save(self) -> None:
         if self._saved == (self.step, self.validated):
             return
+        begun = time.monotonic()
         self.checkpoints.save(
             Snapshot(
                 step=self.step,
@@ -355,6 +365,7 @@ class Loop:
         )
         self._saved = (self.step, self.validated)
         self._saved_at = time.monotonic()
+        self._saves.append(self._saved_at - begun)
         self.reporter.begin()
 
     def _resume(self) -> int | None:

@@ -28,6 +28,7 @@ from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
 from training.progress import Reporter
 from training.prompt import Form, Renderer
 from training.result import Record
+from training.speed import pace_key
 from training.stop import Stop, StopRequestedError
 from training.student import Student, load_student, new_student
 
@@ -64,8 +65,10 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
         hardware.use_threads()
         device = hardware.choose_device(job.device)
         record.about["hardware"] = hardware.describe(device)
+    with record.phase("fetching"):
         reporter.write("loading", message="base model")
         base = base_model.resolve(job.base_model, base_model.default_cache())
+    with record.phase("loading"):
         renderer = Renderer(base, job.policy)
         record.hashes["prompt"] = renderer.hash
         record.about["base_model"] = {
@@ -80,6 +83,7 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
         _train(at_work) if job.kind == "train" else _score(at_work)
     finally:
         record.about["peak_memory_mb"] = hardware.peak_memory(device)
+        record.about.setdefault("speed", {})["flops_per_second"] = reporter.paces
 
 
 def _train(at: _Work) -> None:
@@ -113,6 +117,12 @@ def _train(at: _Work) -> None:
     with at.record.phase("training"):
         trained = loop.run()
     at.record.about["training"] = _about(trained, train)
+    at.record.about["speed"] = {
+        "pace": pace_key(config),
+        "row_tokens": student.row_tokens,
+        "longest_row": trained.longest_row,
+        "saving_seconds": round(trained.saving_seconds, 3),
+    }
     if not trained.finished:
         raise StopRequestedError
     student.set_adapter_weights(trained.weights)

@@ -1,122 +1,123 @@
-"""What a fine-tune will take, said before it starts; without torch, from a sample of its rows."""
+"""What a fine-tune will take, said before it starts; without torch, from a sample of its rows.
+
+Time is the arithmetic that is ahead divided by the pace of an earlier job on this computer. Memory
+is a formula, put right by the most that the earlier job used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
 
-import pandas as pd
-
-from backend.base_models import local_folder
-from backend.db.models import Run
-from backend.jobs.devices import gpus
-from backend.runs.views import Estimate
-from backend.settings import Settings
+from backend.errors import InvalidInputError
+from backend.runs import cautions
+from backend.runs.speeds import Pace
+from backend.runs.views import Estimate, Phases
+from backend.runs.workload import Plan, Workload, workload
+from training import machine
+from training.cost import Shape, UnknownShapeError, memory
+from training.data import forms_of
 from training.job import Config
 from training.policy import Policy
-from training.prompt import Answer, Form, PromptError, Renderer
+from training.prompt import PromptError, Renderer
+from training.rows import ROW_TOKENS
 
-SAMPLE = 200
-"""Rows that are rendered for an estimate."""
+SAMPLE = 500
+"""Rows that are tokenised for an estimate: a tenth of a second."""
 
-# Tokens a second that were seen with models of 135 million weights: two cores, and one GPU.
-_CPU_PACE = (150.0, 1_500.0)
-_GPU_PACE = (5_000.0, 60_000.0)
-_TOKENS_UNKNOWN = 250
-# A measured pace still changes with the length of posts and with what else the computer does.
-_MEASURED_SPAN = (0.8, 1.6)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sampled:
-    examples_per_row: float
-    tokens_per_example: float | None = None
-    learned_per_example: float | None = None
+_CHECKPOINT_SECONDS = 60.0
+"""The trainer saves at each validation, and as often between them."""
 
 
 def estimate(
-    counts: Mapping[str, Any],
-    sample: pd.DataFrame,
-    policy: Policy,
-    config: Config,
-    base_model: str,
-    settings: Settings,
-    last: Run | None,
+    plan: Plan, policy: Policy, answers: Mapping[tuple[str, ...], int], folder: Path | None, pace: Pace | None
 ) -> Estimate:
     """Estimate one fine-tune.
 
     Args:
-        counts: the dataset version's counts.
-        sample: some of its training rows.
+        plan: the fine-tune.
         policy: what the prompt carries.
-        config: the settings.
-        base_model: its checked name; tokens are counted only where it lies here.
-        settings: where base models lie.
-        last: the last run that finished with this base model; its pace is taken.
+        answers: how many rows to learn are taught which set of labels.
+        folder: the base model's; None where it is not here, and then little can be said.
+        pace: of the earlier job that is most like it; None where there is none.
+
+    Raises:
+        InvalidInputError: the base model's tokenizer cannot render a prompt.
     """
-    seen = _look(sample, policy, config, base_model, settings)
-    examples = round(int(counts.get("rows", {}).get("train", 0)) * seen.examples_per_row)
-    learned = seen.learned_per_example
-    low, high, measured = _seconds(examples, config, seen, last)
+    gpu = machine.first_gpu()
+    device: Literal["cpu", "cuda"] = "cpu" if gpu is None else "cuda"
+    free = machine.free_memory() if gpu is None else gpu.free
+    shape = _shape(folder)
+    if folder is None or shape is None:
+        return Estimate(
+            examples=_examples(plan),
+            memory_free=free,
+            cautions=cautions.cautions(cautions.Known(plan, policy, answers)),
+        )
+    try:
+        renderer = Renderer(folder, policy)
+    except PromptError as error:
+        raise InvalidInputError("This base model cannot be taught.", f"{error}.") from error
+    budget = pace.speed.row_tokens if pace else ROW_TOKENS[device]
+    work = workload(plan, renderer, shape, budget)
+    needed = None if work is None else _memory(shape, plan.config, work, pace, device)
+    known = cautions.Known(plan, policy, answers, shape, work, needed, free)
+    found = cautions.cautions(known)
+    if work is None:
+        return Estimate(examples=_examples(plan), memory_free=free, cautions=found)
     return Estimate(
-        examples=examples,
-        tokens=None if seen.tokens_per_example is None else round(examples * seen.tokens_per_example),
-        learned_tokens=None if learned is None else round(examples * learned),
-        seconds_low=low,
-        seconds_high=high,
-        measured=measured,
+        examples=work.examples,
+        steps=work.steps,
+        tokens=work.tokens,
+        peer_tokens=work.peer_tokens,
+        learned_tokens=work.learned_tokens,
+        phases=None if pace is None else phases(work, pace),
+        pace=None if pace is None else pace.source,
+        pace_alike=pace is not None and pace.alike,
+        memory=needed,
+        memory_free=free,
+        memory_measured=pace is not None,
+        cautions=found,
     )
 
 
-def _forms(row: dict[Any, Any], config: Config) -> Sequence[Form]:
-    """As the trainer does it: a row without a reason is learned directly."""
-    analysis = row["analysis"]
-    reasoned = isinstance(analysis, str) and bool(analysis.strip())
-    if config.answers == "direct" or not reasoned:
-        return ("direct",)
-    return ("reasoned",) if config.answers == "reasoned" else ("direct", "reasoned")
+def phases(work: Workload, pace: Pace) -> Phases:
+    """Seconds of each phase at an earlier job's pace; a kind that it did not do goes as training did."""
+    per_second = pace.speed.flops_per_second
+    training = work.training / per_second["training"]
+    training += work.validating / per_second.get("validating", per_second["training"])
+    saves = work.validations + 1 + training / _CHECKPOINT_SECONDS
+    return Phases(
+        loading=pace.speed.loading_seconds,
+        training=training + saves * pace.speed.saving_seconds,
+        scoring=work.scoring / per_second.get("scoring", per_second["training"]),
+    )
 
 
-def _look(
-    sample: pd.DataFrame, policy: Policy, config: Config, base_model: str, settings: Settings
-) -> _Sampled:
-    rows: list[dict[Any, Any]] = sample.to_dict("records")
-    pairs = [(row, form) for row in rows for form in _forms(row, config)]
-    per_row = len(pairs) / len(sample) if len(sample) else 1.0
-    folder = local_folder(base_model, settings)
-    if folder is None or not pairs:
-        return _Sampled(per_row)
-    renderer = Renderer(folder, policy)
-    lengths, learned = [], []
-    for row, form in pairs:
-        answer = Answer(policy.in_order(row["labels"]), row["analysis"], tuple(row["harmful"]))
-        try:
-            example = renderer.example(row["text"], form, answer, config.max_length)
-        except PromptError:
-            continue
-        lengths.append(len(example))
-        learned.append(len(example.answer))
-    if not lengths:
-        return _Sampled(per_row)
-    return _Sampled(per_row, sum(lengths) / len(lengths), sum(learned) / len(learned))
+def _memory(
+    shape: Shape, config: Config, work: Workload, pace: Pace | None, device: Literal["cpu", "cuda"]
+) -> float:
+    """Bytes by the formula; where a job was measured, what it used and the formula's difference to it."""
+    here = memory(shape, config, work.longest_row, device)
+    if pace is None:
+        return here
+    return pace.speed.peak_bytes + here - memory(shape, pace.config, pace.speed.longest_row, device)
 
 
-def _seconds(examples: int, config: Config, seen: _Sampled, last: Run | None) -> tuple[float, float, bool]:
-    pace = _pace_of(last)
-    if pace is not None:
-        likely = examples * config.epochs * pace
-        return likely * _MEASURED_SPAN[0], likely * _MEASURED_SPAN[1], True
-    slow, fast = _GPU_PACE if gpus() else _CPU_PACE
-    tokens = examples * config.epochs * (seen.tokens_per_example or _TOKENS_UNKNOWN)
-    return tokens / fast, tokens / slow, False
-
-
-def _pace_of(run: Run | None) -> float | None:
-    """Seconds of training for one example of one epoch; None where the run does not tell."""
-    if run is None or run.result is None:
+def _shape(folder: Path | None) -> Shape | None:
+    if folder is None:
         return None
-    about, timings = run.result.get("training", {}), run.result.get("timings", {})
-    steps = about.get("step", 0) - (about.get("resumed_from") or 0)
-    examples = steps * int(run.config.get("batch_size", 1))
-    return timings["training"] / examples if examples > 0 and "training" in timings else None
+    try:
+        return Shape.read(folder)
+    except UnknownShapeError:
+        # The trainer will say what is wrong with the folder.
+        return None
+
+
+def _examples(plan: Plan) -> int:
+    """Examples of one pass where they cannot be rendered."""
+    if not plan.sample:
+        return plan.rows
+    forms = sum(len(forms_of(row, plan.config.answers)) for row in plan.sample)
+    return round(plan.rows * forms / len(plan.sample))

@@ -27,6 +27,7 @@ from training.job import Config, Job
 from training.policy import Policy
 from training.progress import read
 from training.run import run
+from training.speed import Machine, Speed
 from training.stop import Stop
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,14 @@ def test_a_training_job_leaves_all_that_the_contract_names(done: Path) -> None:
     assert result["reason"] is None
     assert set(result["hashes"]) == {"job", "policy", "prompt", "data"}
     assert set(result["hashes"]["data"]) == {"train.parquet", "validation.parquet", "sets/test.parquet"}
-    assert set(result["timings"]) == {"starting", "loading", "training", "scoring"}
+    assert set(result["timings"]) == {"starting", "fetching", "loading", "training", "scoring"}
+    speed = Speed.of(result)
+    assert speed is not None
+    assert speed.machine == Machine.here()
+    assert set(speed.flops_per_second) == {"training", "validating", "scoring"}
+    assert min(speed.flops_per_second.values()) > 0
+    assert 0 < speed.saving_seconds < result["timings"]["training"]
+    assert 0 < speed.longest_row <= speed.row_tokens
     assert result["rows"]["train"]["used"] == 24
     assert result["versions"]["torch"] == torch.__version__
     assert result["peak_memory_mb"]["process"] > 50

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from backend.runs.choices import configure
-from training.job import PRESETS, Answers, Config
+from training.job import PRESETS, Config
 from ui.components import words
 
 _NAMES = {
@@ -25,8 +25,11 @@ _NAMES = {
     "max_grad_norm": "Longest gradient",
     "max_length": "Sequence length",
     "validations": "Validations",
+    "choose": "Best is",
+    "patience": "Patience",
     "seed": "Seed",
 }
+_OPTIONS = {"answers": words.ANSWERS, "choose": words.CHOICES}
 
 
 def settings_form(preset: str) -> Config:
@@ -41,7 +44,9 @@ def settings_form(preset: str) -> Config:
     for position, (name, field) in enumerate(Config.model_fields.items()):
         with columns[position % 2]:
             changes[name] = _box(name, field, getattr(values, name), key=f"setting-{preset}-{name}")
-    return configure(preset, {name: value for name, value in changes.items() if value is not None})
+    # An empty box is the preset's value, but for patience, where it means never.
+    kept = {name: value for name, value in changes.items() if value is not None or name == "patience"}
+    return configure(preset, kept)
 
 
 def described(config: dict[str, Any]) -> list[tuple[str, str]]:
@@ -55,13 +60,13 @@ def described(config: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
     label, about = _NAMES.get(name, name), field.description
-    if name == "answers":
-        options = list(get_args(Answers))
+    if name in _OPTIONS:
+        options = list(get_args(field.annotation))
         return st.selectbox(
             label,
             options,
             index=options.index(value),
-            format_func=words.ANSWERS.__getitem__,
+            format_func=_OPTIONS[name].__getitem__,
             help=about,
             key=key,
         )
@@ -70,7 +75,7 @@ def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
             label, value if isinstance(value, str) else ", ".join(value), help=about, key=key
         )
     low, high = _bounds(field)
-    whole = isinstance(value, int)
+    whole = not isinstance(value, float)
     return st.number_input(
         label,
         min_value=low if low is None or whole else float(low),
@@ -78,20 +83,24 @@ def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
         value=value,
         step=1 if whole else value / 2 or 0.01,
         format="%d" if whole else "%g",
+        placeholder="never" if name == "patience" else None,
         help=about,
         key=key,
     )
 
 
 def _bounds(field: FieldInfo) -> tuple[Any, Any]:
+    """The least and the most that a setting may be."""
     low = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
     high = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
     return low, high
 
 
 def _in_words(name: str, value: Any) -> str:
-    if name == "answers":
-        return words.ANSWERS.get(str(value), str(value))
+    if name in _OPTIONS:
+        return _OPTIONS[name].get(str(value), str(value))
+    if value is None:
+        return "never"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -59,13 +59,15 @@ PHASES = {
     "": "preparing",
     "loading": "loading the model",
     "training": "training",
-    "validating": "taking the validation loss",
+    "validating": "validating",
     "scoring": "scoring the posts",
     "running": "under way",
     "done": "done",
 }
 
 ANSWERS = {"direct": "labels only", "reasoned": "reason and labels", "both": "each post in both forms"}
+
+CHOICES = {"loss": "the lowest validation loss", "macro_f1": "the highest macro-F1"}
 
 
 def phase(name: str | None) -> str:
