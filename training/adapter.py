@@ -1,7 +1,9 @@
 """What an adapter's folder says of itself, beside the files that peft writes.
 
-adapter/  adapter_model.safetensors adapter_config.json   as peft has them
+adapter/  adapter_model.safetensors adapter_config.json   as peft has them, or after full fine-tuning
+                                                          a whole model's folder (training/full.py)
           overrule.json                                    this module
+          README.md                                        for people (training/model_card.py)
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from training.files import write_bytes
 from training.job import Config
 from training.policy import Policy
-from training.prompt import PROMPT_VERSION, Form, Renderer
+from training.prompt import PROMPT_VERSION, Answers, Form, Renderer
 
 CARD = "overrule.json"
 
@@ -90,18 +92,24 @@ class Card(BaseModel):
                 f"the adapter was trained on {self.base_model.name}; "
                 f"the base model in {base_model} is another. Choose that one"
             )
-        require_prompt(renderer, self.prompt_hash)
+        require_prompt(renderer, self.prompt_hash, self.config.answers)
 
 
-def require_prompt(renderer: Renderer, prompt_hash: str) -> None:
+def require_prompt(renderer: Renderer, prompt_hash: str, answers: Answers) -> None:
     """Refuse a prompt that differs from the one with this hash.
+
+    Args:
+        renderer: of the prompt and policy here.
+        prompt_hash: of those that the model was trained under.
+        answers: what the model learned.
 
     Raises:
         PromptMismatchError: it differs.
     """
-    if renderer.hash != prompt_hash:
+    here = renderer.hash_for(answers)
+    if here != prompt_hash:
         raise PromptMismatchError(
-            f"the prompt and policy here have the hash {renderer.hash[:12]}…, the model was trained under "
+            f"the prompt and policy here have the hash {here[:12]}…, the model was trained under "
             f"{prompt_hash[:12]}…. Use the policy version that it was trained under, or train again"
         )
 

@@ -22,7 +22,7 @@ class AnswerTree:
 
     Attributes:
         answers: the labels (category codes) of each answer, A in all; () is "none".
-        tokens: (N,) the tokens that are fed, for the nodes 1 … N; end tokens are only predicted.
+        tokens: (N,) the tokens that are fed, for the nodes 1 … N; what closes an answer is only predicted.
         depths: (N,) steps from the prompt's last token, from 1.
         sees: (N, N) True where a node sees another: its ancestors and itself.
         states: (E,) the node (0 … N) whose output predicts each edge, in rising order.
@@ -40,7 +40,7 @@ class AnswerTree:
 
     @property
     def depth(self) -> int:
-        """Tokens of the longest answer, its end token included."""
+        """Tokens of the longest answer, what closes it included."""
         return self.paths.shape[1]
 
     def answer_log_probabilities(self, edges: Tensor) -> Tensor:

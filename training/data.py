@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.job import Answers
 from training.policy import Policy
-from training.prompt import Answer, Example, Form, PromptError, Renderer
+from training.prompt import Answer, Answers, Example, Form, PromptError, Renderer, forms_of
 
 _READ_AT_ONCE = 4096
 
@@ -43,12 +43,17 @@ class Refusal:
 
 @dataclass(slots=True)
 class Encoded:
-    """What became of a file's rows. A row that is learned in two forms has two examples."""
+    """What became of a file's rows. A row that is learned in two forms has two examples.
+
+    `labels` counts the rows that are learned with each category, `without_labels` those with none.
+    """
 
     examples: list[Example] = field(default_factory=list)
     forms: list[Form] = field(default_factory=list)
     ids: list[Any] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)
+    without_labels: int = 0
     rows_used: int = 0
 
     @property
@@ -68,40 +73,40 @@ def read_rows(path: Path, *, labelled: bool) -> list[Row]:
     Raises:
         DataError: no such file, not parquet, or a column is missing.
     """
-    wanted = ["id", "text", *(["labels"] if labelled else [])]
+    wanted, known = (["id", "text", "labels"], ["analysis", "harmful"]) if labelled else (["id", "text"], [])
+    return [row_of(record) for record in read_records(path, wanted, known)]
+
+
+def read_records(path: Path, wanted: Sequence[str], known: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """The lines of a data file, with the columns that are wanted and those of the known that it has.
+
+    Raises:
+        DataError: no such file, not parquet, or a wanted column is missing.
+    """
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in wanted if name not in file.schema_arrow.names]
             if missing:
                 raise DataError(f"{path.name} has no column {missing[0]!r}")
-            extra = [name for name in ("analysis", "harmful") if labelled and name in file.schema_arrow.names]
-            return [
-                _row(record)
-                for batch in file.iter_batches(_READ_AT_ONCE, columns=wanted + extra)
-                for record in batch.to_pylist()
-            ]
+            columns = [*wanted, *(name for name in known if name in file.schema_arrow.names)]
+            for batch in file.iter_batches(_READ_AT_ONCE, columns=columns):
+                yield from batch.to_pylist()
     except FileNotFoundError as error:
         raise DataError(f"{path.name} is missing from the job's folder") from error
     except pa.ArrowInvalid as error:
         raise DataError(f"{path.name} is not a readable parquet file ({error})") from error
 
 
-def _row(record: dict[str, Any]) -> Row:
-    labels = record.get("labels")
+def row_of(record: dict[str, Any], answer: str = "") -> Row:
+    """The row of a line; `answer` is what the names of its answer's columns begin with."""
+    labels = record.get(f"{answer}labels")
     return Row(
         id=record["id"],
         text=record["text"],
         labels=None if labels is None else tuple(labels),
-        analysis=record.get("analysis"),
-        harmful=tuple(record.get("harmful") or ()),
+        analysis=record.get(f"{answer}analysis"),
+        harmful=tuple(record.get(f"{answer}harmful") or ()),
     )
-
-
-def forms_of(row: Row, answers: Answers) -> tuple[Form, ...]:
-    """The forms in which a row is learned. Without an analysis only the direct one can be."""
-    if answers == "direct" or not row.analysis or not row.analysis.strip():
-        return ("direct",)
-    return ("reasoned",) if answers == "reasoned" else ("direct", "reasoned")
 
 
 def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length: int) -> Encoded:
@@ -109,11 +114,16 @@ def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length
     encoded = Encoded()
     for row in rows:
         try:
-            examples = [(form, _example(row, form, renderer, max_length)) for form in forms_of(row, answers)]
+            examples = [
+                (form, example_of(row, form, renderer, max_length))
+                for form in forms_of(row.analysis, answers)
+            ]
         except (PromptError, DataError) as error:
             encoded.refused.append(Refusal(row.id, str(error)))
             continue
         encoded.rows_used += 1
+        encoded.labels.update(set(row.labels or ()))
+        encoded.without_labels += not row.labels
         for form, example in examples:
             encoded.examples.append(example)
             encoded.forms.append(form)
@@ -121,7 +131,13 @@ def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length
     return encoded
 
 
-def _example(row: Row, form: Form, renderer: Renderer, max_length: int) -> Example:
+def example_of(row: Row, form: Form, renderer: Renderer, max_length: int) -> Example:
+    """Render and tokenise a row in one form.
+
+    Raises:
+        DataError: there is no text or no answer, or a label is not in the policy.
+        PromptError: it does not fit, or there is no analysis to learn.
+    """
     if row.text is None or not row.text.strip():
         raise DataError("the post has no text")
     if row.labels is None:

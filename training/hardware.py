@@ -82,6 +82,13 @@ def device_peak(device: torch.device) -> float | None:
     return peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be taken: of the GPU where one is used, else of this machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return machine.free_memory()
+
+
 def memory_mb(device: torch.device) -> float:
     """Memory in use now in MiB: of the GPU where one is used, else of this process."""
     if device.type == "cuda":

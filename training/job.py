@@ -3,14 +3,18 @@
     JOB/  job.json                       what to do (this module)
           train.parquet                  id, text, labels, analysis, harmful
           validation.parquet             the same columns
+          pairs.parquet                  for the preference step: the same columns, and beside them
+                                         rejected_labels, rejected_analysis, rejected_harmful
+          validation_pairs.parquet       the same for validation posts; may be missing
           sets/NAME.parquet              id, text
           sets/thresholds.parquet        id, text, labels: where given, thresholds are chosen on these
           progress.jsonl                 one event a line (training/progress.py)
           log.txt
           checkpoints/                   complete or absent
-          adapter/                       safetensors, adapter_config.json, overrule.json
+          adapter/                       safetensors, adapter_config.json (or a whole model), overrule.json
           predictions/NAME.parquet       id, p_<code>…, any_violation, valid_mass: the student
           predictions/base/NAME.parquet  the same for the base model, where asked for
+          predictions/before-preference/NAME.parquet  the same for the student before that step
           metrics.json  result.json
 
 `labels` and `harmful` are lists of strings, labels being category codes; `analysis` may be
@@ -30,22 +34,46 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from training.policy import Policy
+from training.prompt import Answers
 
-Answers = Literal["direct", "reasoned", "both"]
 Choice = Literal["loss", "macro_f1"]
+Method = Literal["lora", "qlora", "full"]
 Kind = Literal["train", "score"]
 
 THRESHOLDS = "thresholds"
 """The set that thresholds are chosen on."""
 
+PAIRS, VALIDATION_PAIRS = "pairs", "validation_pairs"
+"""The files of the preference step. They are read only where the settings have that step."""
+
+BASE, BEFORE_PREFERENCE = "base", "before-preference"
+"""Folders under `predictions/`: what other models than the job's own say of the same posts."""
+
+
+class Preference(BaseModel):
+    """The settings of the preference step, which follows the fine-tune (training/preference.py)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    beta: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="How soon a preference is enough: higher stays closer to the base model.",
+    )
+    epochs: int = Field(1, ge=1, le=100, description="Passes over the pairs; time grows with it.")
+    learning_rate: float = Field(1e-4, gt=0, le=0.1, description="Peak rate; far below the fine-tune's own.")
+    batch_size: int = Field(8, ge=1, le=1024, description="Pairs in one optimiser step.")
+
 
 class Config(BaseModel):
     """The settings of one fine-tune. Every field says what it costs or buys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     answers: Answers = Field(
-        "direct", description="What is learned: labels only, reason and labels, or each once."
+        "direct",
+        description="What is learned: labels only, reason then labels, each once, or labels then reason.",
     )
     epochs: int = Field(3, ge=1, le=100, description="Passes over the training rows; time grows with it.")
     learning_rate: float = Field(
@@ -53,8 +81,19 @@ class Config(BaseModel):
     )
     batch_size: int = Field(8, ge=1, le=1024, description="Examples in one optimiser step.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps over which the rate rises.")
+    method: Method = Field(
+        "lora",
+        description="LoRA; LoRA over a base model in 4 bits, for a GPU with little memory; "
+        "or all weights of a small model, at a far lower learning rate.",
+    )
     rank: int = Field(16, ge=1, le=512, description="LoRA rank: more can learn more, and more by heart.")
     alpha: int = Field(32, ge=1, le=2048, description="LoRA scale; the update is multiplied by alpha / rank.")
+    rslora: bool = Field(
+        False, description="rsLoRA: alpha / √rank instead, so that a high rank is not scaled away."
+    )
+    dora: bool = Field(
+        False, description="DoRA: the size of each output learns apart from its direction; slower."
+    )
     targets: str | tuple[str, ...] = Field("all-linear", description="Which linear layers get LoRA weights.")
     layers: float = Field(
         1.0, gt=0, le=1, description="Share of the layers, from the top, that learn; fewer are faster."
@@ -76,13 +115,36 @@ class Config(BaseModel):
         None, ge=1, le=100, description="End the run after so many validations without a better one."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Of LoRA weights and data order.")
+    preference: Preference | None = Field(
+        None, description="After the fine-tune: people's corrected answers over the teacher's wrong ones."
+    )
+
+    @property
+    def of_preference_step(self) -> Config:
+        """The same settings with epochs, learning rate and batch size of the preference step."""
+        if self.preference is None:
+            raise ValueError("these settings have no preference step")
+        return self.model_copy(update=self.preference.model_dump(exclude={"beta"}))
+
+    @model_validator(mode="after")
+    def _kinds_of_lora(self) -> Config:
+        if self.method == "full" and (self.rslora or self.dora):
+            raise ValueError("rsLoRA and DoRA are kinds of LoRA; switch them off, or choose lora or qlora")
+        return self
 
 
 PRESETS: dict[str, Config] = {
     "quick": Config(epochs=4, layers=1 / 3),
     "standard": Config(epochs=6, layers=1 / 3),
     "thorough": Config(epochs=6, answers="both", rank=32, alpha=64),
+    "large": Config(epochs=3, answers="both", learning_rate=2e-4, batch_size=16, max_length=1024),
 }
+
+PRESET_NEEDS: dict[str, str] = {
+    "large": "For a base model of 7 to 8 billion weights. Needs a GPU with 32 GB, "
+    "or with 24 GB by the method qlora."
+}
+"""What a preset asks of model and machine, where it asks anything; docs/training.md has the arithmetic."""
 
 
 class Job(BaseModel):

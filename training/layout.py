@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
+from training.attention import Segments
 from training.prompt import Example
 from training.rows import rows_of
 
@@ -28,18 +29,18 @@ class PackedRow:
     Attributes:
         ids: (T,) token ids.
         positions: (T,) the position of each token within its own example.
-        mask: (T, T) True where the query (first axis) sees the key; None for plain causal.
+        segments: where the prefix and each example lie.
         learned_from: (L,) the tokens whose output predicts a learned token.
         targets: (L,) the learned tokens.
-        examples: how many examples lie in it.
+        examples: what lies in it, in this order.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
-    mask: torch.Tensor | None
+    segments: Segments
     learned_from: torch.Tensor
     targets: torch.Tensor
-    examples: int
+    examples: tuple[Example, ...]
 
     def to(self, device: torch.device) -> PackedRow:
         """The same row on a device."""
@@ -48,7 +49,7 @@ class PackedRow:
         return PackedRow(
             self.ids.to(device),
             self.positions.to(device),
-            None if self.mask is None else self.mask.to(device),
+            self.segments,
             self.learned_from.to(device),
             self.targets.to(device),
             self.examples,
@@ -73,6 +74,16 @@ def tokens_computed(examples: Sequence[Example], budget: int) -> int:
     )
 
 
+def smaller_budget(examples: Sequence[Example], budget: int) -> int | None:
+    """Half the tokens of the longest row that can be split, or None where each example is alone already."""
+    lengths = [
+        len(row[0].prefix) + sum(len(example) - len(example.prefix) for example in row)
+        for row in rows_of(examples, budget)
+        if len(row) > 1
+    ]
+    return max(lengths) // 2 if lengths else None
+
+
 def _row(examples: list[Example]) -> PackedRow:
     prefix = examples[0].prefix
     ids = list(prefix)
@@ -93,15 +104,8 @@ def _row(examples: list[Example]) -> PackedRow:
     return PackedRow(
         ids=torch.tensor(ids),
         positions=torch.tensor(positions),
-        mask=shared_prefix_mask(len(prefix), blocks) if len(examples) > 1 else None,
+        segments=Segments(len(prefix), tuple(blocks)),
         learned_from=torch.tensor(learned),
         targets=torch.tensor(targets),
-        examples=len(examples),
+        examples=tuple(examples),
     )
-
-
-def shared_prefix_mask(prefix: int, blocks: Sequence[int]) -> torch.Tensor:
-    """The mask drawn above, (T, T) bool with T = prefix + sum(blocks)."""
-    owner = torch.repeat_interleave(torch.arange(len(blocks) + 1), torch.tensor([prefix, *blocks]))
-    sees = (owner[:, None] == owner[None, :]) | (owner[None, :] == 0)
-    return sees.tril_()

@@ -14,10 +14,13 @@ from torch import Tensor
 
 from training import hardware
 from training.checkpoints import Best, Checkpoints, Snapshot, random_states, restore_random_states
-from training.cost import counted, forward_work, steps_in, training_work
+from training.cost import steps_in
 from training.data import epoch_batches
+from training.effort import Effort
+from training.fitting import in_rows_that_fit
 from training.job import Config
 from training.layout import pack
+from training.objective import Objective, mean_loss
 from training.progress import Reporter
 from training.prompt import Example
 from training.stop import Stop, StopRequestedError
@@ -44,10 +47,11 @@ class Trained:
         step: optimiser steps done, of `steps`.
         resumed_from: the step of the checkpoint that it went on from.
         best_step: whose LoRA weights are kept; the last step where there is no validation.
-        best_loss: validation loss per learned token at that step.
+        best_loss: the validation loss at that step.
         best_macro_f1: macro-F1 at that step, where that chooses.
-        last_loss: training loss per learned token of the last step that this process did.
+        last_loss: the training loss of the last step that this process did.
         longest_row: tokens of the longest row that was still to learn from when this process began.
+        kept_tokens: for which the frozen layers' states were kept.
         saving_seconds: of one checkpoint of this process on average.
         weights: the LoRA weights that are kept.
     """
@@ -62,6 +66,7 @@ class Trained:
     best_macro_f1: float | None
     last_loss: float | None
     longest_row: int
+    kept_tokens: int
     saving_seconds: float
     weights: dict[str, Tensor]
 
@@ -96,13 +101,13 @@ class Judge(Protocol):
 
 
 class Loop:
-    """One run of training over a student's LoRA weights.
+    """One run of training over a student's LoRA weights, whatever it is that it minimises.
 
     Args:
-        student: with fresh LoRA weights.
-        examples: what is learned.
-        names: the row's id of each example, for messages.
-        validation: examples whose loss chooses the weights that are kept; may be empty.
+        student: with the LoRA weights to start from.
+        objective: what is learned.
+        validation: the same over what is not learned; its loss chooses the weights that are kept.
+            None keeps the last.
         config: the settings.
         checkpoints: where to save, and where to go on from.
         reporter: where to tell of it.
@@ -114,9 +119,8 @@ class Loop:
     def __init__(
         self,
         student: Student,
-        examples: Sequence[Example],
-        names: Sequence[Any],
-        validation: Sequence[Example],
+        objective: Objective,
+        validation: Objective | None,
         config: Config,
         *,
         checkpoints: Checkpoints,
@@ -126,8 +130,7 @@ class Loop:
         checkpoint_seconds: float = 60.0,
     ) -> None:
         self.student = student
-        self.examples = examples
-        self.names = names
+        self.objective = objective
         self.validation = validation
         self.config = config
         self.checkpoints = checkpoints
@@ -136,13 +139,16 @@ class Loop:
         self.judge = judge
         self.checkpoint_seconds = checkpoint_seconds
 
-        self.steps = steps_in(len(examples), config)
-        self.marks = validation_steps(self.steps, config.validations) if validation else set()
+        self.count = len(objective.names)
+        self.steps = steps_in(self.count, config)
+        self.marks = validation_steps(self.steps, config.validations) if validation is not None else set()
         self.parameters = student.trained_parameters()
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self._peak = hardware.device_peak(student.device)
+        self._effort = Effort(
+            student, objective, validation, config, reporter, judge.macro_f1_work if judge else 0.0
+        )
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
@@ -150,38 +156,29 @@ class Loop:
         self._saved: tuple[int, int] | None = None
         self._saved_at = time.monotonic()
         self._saves: list[float] = []
-        self._longest = 0
         self._order: tuple[int, list[list[int]]] | None = None
+
+    def foresee(self) -> None:
+        """Tell the reporter of the whole run already now, because other work comes before it."""
+        self._plan()
 
     def run(self) -> Trained:
         """Train to the end, or until someone asks to stop.
 
         Raises:
             TrainingError: the loss is no number any more.
+            MemoryShortError: an example does not fit into memory alone.
             OSError: the disk is full; the last complete checkpoint is intact.
         """
         resumed_from = self._resume()
+        self._keep_lower()
         self._plan()
         self.reporter.begin()
-        finished = True
-        while True:
-            if self.step in self.marks and self.validated < self.step:
-                try:
-                    self._validate()
-                except StopRequestedError:
-                    # The step is done, its validation is not; it is taken after the resume.
-                    finished = False
-                    break
-            if self.step == self.steps or self._out_of_patience:
-                break
-            if self.stop.requested:
-                finished = False
-                break
-            self._train_step()
-            if time.monotonic() - self._saved_at > self.checkpoint_seconds:
-                self._save()
+        finished = self._to_the_end()
         self._save()
         stopped_early = finished and self.step < self.steps
+        if finished:
+            self._effort.drop()
         if stopped_early:
             self._say_stopped_early()
         best = self.best
@@ -195,111 +192,143 @@ class Loop:
             best_loss=best.loss if best else None,
             best_macro_f1=best.macro_f1 if best else None,
             last_loss=self.last_loss,
-            longest_row=self._longest,
+            longest_row=self._effort.longest_row,
+            kept_tokens=self._effort.kept_tokens,
             saving_seconds=sum(self._saves) / max(1, len(self._saves)),
             weights=best.weights if best else self.student.adapter_weights(),
         )
 
+    def _keep_lower(self) -> None:
+        """Have the frozen layers computed once for each example: in its first batch's company."""
+        first = epoch_batches(self.count, self.config.batch_size, self.config.seed, 0)
+        groups = [self.objective.examples_of(batch) for batch in first]
+        held_out: list[Sequence[Example]] = []
+        if self.validation is not None:
+            everything = self.validation.examples_of(range(len(self.validation.names)))
+            held_out = [row.examples for row in pack(everything, self.student.row_tokens)]
+        self._effort.keep_lower(groups, held_out)
+
+    def _to_the_end(self) -> bool:
+        """Train; False where someone asked to stop before the end."""
+        try:
+            while True:
+                if self.step in self.marks and self.validated < self.step:
+                    self._validate()
+                if self.step == self.steps or self._out_of_patience:
+                    return True
+                self.stop.check()
+                self._train_step()
+                if time.monotonic() - self._saved_at > self.checkpoint_seconds:
+                    self._save()
+        except StopRequestedError:
+            # Where the last step is done and its validation is not, that is taken after the resume.
+            return False
+
     def batch(self, step: int) -> list[int]:
-        """Which examples a step learns, by index."""
-        epoch, position = divmod(step, math.ceil(len(self.examples) / self.config.batch_size))
+        """What a step learns, by index."""
+        epoch, position = divmod(step, math.ceil(self.count / self.config.batch_size))
         if self._order is None or self._order[0] != epoch:
-            order = epoch_batches(len(self.examples), self.config.batch_size, self.config.seed, epoch)
+            order = epoch_batches(self.count, self.config.batch_size, self.config.seed, epoch)
             self._order = (epoch, order)
         return self._order[1][position]
 
-    def gradients(self, batch: Sequence[Example]) -> float:
-        """Add a batch's gradients; its loss is summed over learned tokens and divided once.
+    def gradients(self, batch: Sequence[int]) -> float:
+        """Add a batch's gradients; its loss is summed over its rows and divided once.
 
         Returns:
-            The loss per learned token.
+            The loss.
         """
-        learned = sum(len(example.answer) for example in batch)
+        weight = self.objective.weight(batch)
         total = 0.0
-        for row in pack(batch, self.student.row_tokens):
-            loss = self.student.loss_sum(row) / learned
+        for of_row, _ in self.objective.losses(batch):
+            loss = of_row / weight
             torch.autograd.backward(loss)
             total += loss.item()
         return total
 
+    def _gradients_anew(self, batch: Sequence[int]) -> float:
+        """A batch's gradients alone: what an attempt that failed has added is gone."""
+        self.optimizer.zero_grad(set_to_none=True)
+        return self.gradients(batch)
+
     def _train_step(self) -> None:
-        indices = self.batch(self.step)
-        batch = [self.examples[index] for index in indices]
+        stage = self.objective.stage
+        batch = self.batch(self.step)
         rate = learning_rate(self.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.gradients(batch)
+        learned = self.objective.examples_of(batch)
+        loss = in_rows_that_fit(self.student, learned, lambda: self._gradients_anew(batch))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
+            rows = ", ".join(str(self.objective.names[index]) for index in batch[:8])
             raise TrainingError(
-                f"the loss became {loss} and the gradient's norm {norm} at step {self.step + 1} "
-                f"of {self.steps}, over the rows {', '.join(str(self.names[i]) for i in indices[:8])}",
+                f"the {stage.loss.replace('_', ' ')} became {loss} and the gradient's norm {norm} "
+                f"at step {self.step + 1} of {self.steps}, over the rows {rows}",
                 "lower the learning rate; the last checkpoint before this step is kept",
             )
         self.optimizer.step()
         self.step += 1
         self.last_loss = loss
-        rates = self._report(batch)
+        told: dict[str, Any] = {stage.loss: loss} | self._effort.step(batch)
         self.reporter.write(
-            "training",
+            stage.training,
             always=self.step in {1, self.steps},
             step=self.step,
             steps=self.steps,
             epoch=self._epoch(),
-            loss=loss,
             learning_rate=rate,
             memory_mb=hardware.memory_mb(self.student.device),
-            **rates,
+            **told,
         )
-
-    def _report(self, batch: Sequence[Example]) -> dict[str, float | None]:
-        """Tell the reporter of a step that was done; give back how fast the last ones were."""
-        counts = counted(batch, self.student.row_tokens)
-        self.reporter.work(
-            training_work(self.student.shape, self.config, counts),
-            examples=counts.examples,
-            tokens=counts.tokens,
-            learned=counts.states,
-        )
-        rates = self.reporter.rates("training")
-        return {
-            "examples_per_second": rates.get("examples"),
-            "tokens_per_second": rates.get("tokens"),
-            "learned_tokens_per_second": rates.get("learned"),
-            "mfu": rates["units"] / self._peak if self._peak and rates else None,
-        }
 
     def _epoch(self) -> float:
         return self.step * self.config.epochs / self.steps
 
     def _validate(self) -> None:
-        loss = self.validation_loss()
+        """Take the validation loss, and macro-F1 where that chooses.
+
+        Raises:
+            StopRequestedError: someone asked to stop.
+        """
+        assert self.validation is not None, "without validation there are no marks"
+        stage = self.objective.stage
+        validation = self.validation
+        everything = validation.examples_of(range(len(validation.names)))
+        loss = in_rows_that_fit(self.student, everything, lambda: mean_loss(validation, self._after_row))
         macro_f1 = self.judge.macro_f1(self.student) if self.judge else None
         self.validated = self.step
         best = _is_better(loss, macro_f1, self.best)
         if best:
             self.best = Best(loss, self.step, self.student.adapter_weights(), macro_f1)
         _log.info(
-            "step %d of %d: validation loss %.5f%s%s",
+            "%s, step %d of %d: validation loss %.5f%s%s",
+            stage.training,
             self.step,
             self.steps,
             loss,
             "" if macro_f1 is None else f", macro-F1 {macro_f1:.4f}",
             " (best)" if best else "",
         )
+        losses: dict[str, Any] = {
+            stage.loss: self.last_loss,
+            stage.validation_loss: loss if math.isfinite(loss) else None,
+        }
         self.reporter.write(
-            "validating",
+            stage.validating,
             step=self.step,
             steps=self.steps,
             epoch=self._epoch(),
-            loss=self.last_loss,
-            validation_loss=loss if math.isfinite(loss) else None,
             macro_f1=macro_f1,
             memory_mb=hardware.memory_mb(self.student.device),
             best=best,
+            **losses,
         )
         self._save()
+
+    def _after_row(self, tokens: int) -> None:
+        self.stop.check()
+        self._effort.validated(tokens)
 
     @property
     def _out_of_patience(self) -> bool:
@@ -315,39 +344,14 @@ class Loop:
         what = "macro-F1" if self.judge else "validation loss"
         patience = self.config.patience
         message = f"stopped early: no better {what} for {patience} validation{'s' if patience != 1 else ''}"
-        _log.info("step %d of %d: %s", self.step, self.steps, message)
-        self.reporter.drop("training")
-        self.reporter.drop("validating")
-        self.reporter.write("training", step=self.step, steps=self.steps, message=message)
-
-    @torch.no_grad()
-    def validation_loss(self) -> float:
-        """The loss over the validation examples, per learned token.
-
-        Raises:
-            StopRequestedError: someone asked to stop.
-        """
-        total = 0.0
-        counts = counted(self.validation, self.student.row_tokens)
-        work = forward_work(self.student.shape, counts)
-        for row in pack(self.validation, self.student.row_tokens):
-            self.stop.check()
-            total += self.student.loss_sum(row).item()
-            self.reporter.work(work * len(row.ids) / counts.tokens, "validating")
-        return total / counts.states
+        stage = self.objective.stage.training
+        _log.info("%s, step %d of %d: %s", stage, self.step, self.steps, message)
+        self.reporter.write(stage, step=self.step, steps=self.steps, message=message)
 
     def _plan(self) -> None:
         """Tell the reporter what lies ahead."""
-        shape, budget = self.student.shape, self.student.row_tokens
-        for step in range(self.step, self.steps):
-            counts = counted([self.examples[index] for index in self.batch(step)], budget)
-            self.reporter.plan(training_work(shape, self.config, counts))
-            self._longest = max(self._longest, counts.longest)
-        ahead = sum(mark > self.validated for mark in self.marks)
-        if ahead:
-            work = forward_work(shape, counted(self.validation, budget))
-            work += self.judge.macro_f1_work if self.judge else 0.0
-            self.reporter.plan(ahead * work, "validating")
+        batches = (self.batch(step) for step in range(self.step, self.steps))
+        self._effort.plan(batches, sum(mark > self.validated for mark in self.marks))
 
     def _save(self) -> None:
         if self._saved == (self.step, self.validated):
@@ -377,7 +381,12 @@ class Loop:
         restore_random_states(snapshot.random)
         self.step, self.validated, self.best = snapshot.step, snapshot.validated, snapshot.best
         self._saved = (self.step, self.validated)
-        _log.info("going on from the checkpoint of step %d of %d", self.step, self.steps)
+        _log.info(
+            "%s: going on from the checkpoint of step %d of %d",
+            self.objective.stage.training,
+            self.step,
+            self.steps,
+        )
         return snapshot.step
 
     def _optimizer_state(self) -> dict[str, Tensor]:

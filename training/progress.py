@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-Phase = Literal["loading", "training", "validating", "scoring", "done"]
+Phase = Literal["loading", "training", "validating", "preferring", "scoring", "done"]
 
 FIELDS = (
     "step",
@@ -24,6 +24,8 @@ FIELDS = (
     "loss",
     "validation_loss",
     "macro_f1",
+    "preference_loss",
+    "validation_preference_loss",
     "learning_rate",
     "examples_per_second",
     "tokens_per_second",
@@ -35,9 +37,10 @@ FIELDS = (
     "message",
 )
 """`step` of `steps`: optimiser steps while training, posts while scoring. Losses are per learned
-token. `best` is true where this validation is the best so far, by its loss or its macro-F1 as the
-job's settings choose. Rates are those of the last twenty steps; tokens are those computed. `mfu`
-is the share of a known GPU's peak that goes into arithmetic that cannot be left out."""
+token; preference losses are per pair, and "preferring" counts its own steps, and pairs as examples.
+`best` is true where this validation is the best so far, by its loss or its macro-F1 as the job's
+settings choose. Rates are those of the last twenty steps; tokens are those computed. `mfu` is the
+share of a known GPU's peak that goes into arithmetic that cannot be left out."""
 
 _SECONDS_BETWEEN = 0.5
 
@@ -134,10 +137,6 @@ class Reporter:
         """Say how much more work of a kind lies ahead; less, where it is below zero."""
         pace = self._pace(of)
         pace.left = max(0.0, pace.left + units)
-
-    def drop(self, of: Phase) -> None:
-        """Say that what is left of a kind will not be done."""
-        self._pace(of).left = 0.0
 
     def work(self, units: float, of: Phase = "training", **counts: float) -> None:
         """Say that a piece of work was done since the last call or the last `begin`.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +28,11 @@ from tokenizers import Tokenizer
 
 from training.policy import NONE_NAME, Policy
 
-Form = Literal["direct", "reasoned"]
-FORMS: tuple[Form, ...] = ("direct", "reasoned")
+Form = Literal["direct", "reasoned", "explained"]
+"""How an answer is laid out: labels alone, reason then labels, or labels then reason."""
+FORMS: tuple[Form, ...] = ("direct", "reasoned", "explained")
+Answers = Literal["direct", "reasoned", "both", "explained"]
+"""What a student learns of each row: one form, or "both", which is direct and reasoned once each."""
 
 PROMPT_VERSION = 1
 """Raised whenever a word of the prompt or of the answer's layout changes."""
@@ -39,11 +43,15 @@ _INSTRUCTION: dict[Form, str] = {
         "Answer in three lines: Analysis, Harmful information (quoted from the post, or none), "
         "Classification (the names of the broken rules, or none)."
     ),
+    "explained": (
+        "Answer in three lines: Classification (the names of the broken rules, or none), "
+        "Analysis, Harmful information (quoted from the post, or none)."
+    ),
 }
 _POST = "\ue000post\ue000"
 _CUT = " […] "
 CLASSIFICATION = "Classification:"
-"""Where a reasoned answer's last line begins."""
+"""How the line with the labels begins: a reasoned answer's last, an explained one's first."""
 
 
 class PromptError(Exception):
@@ -100,16 +108,25 @@ def answer_text(policy: Policy, form: Form, answer: Answer) -> str:
     """The answer as it is learned, without the end token.
 
     Raises:
-        PromptError: a reasoned answer has no analysis.
+        PromptError: there is no analysis, and the form has one.
     """
     classification = label_text(policy, answer.labels)
     if form == "direct":
         return classification
     if not answer.analysis or not answer.analysis.strip():
-        raise PromptError("a reasoned answer needs an analysis; this row has none")
+        raise PromptError("an answer with a reason needs an analysis; this row has none")
     analysis = " ".join(answer.analysis.split())
     harmful = " | ".join(f'"{" ".join(span.split())}"' for span in answer.harmful) or NONE_NAME
-    return f"Analysis: {analysis}\nHarmful information: {harmful}\n{CLASSIFICATION} {classification}"
+    reason = f"Analysis: {analysis}\nHarmful information: {harmful}"
+    labels = f"{CLASSIFICATION} {classification}"
+    return f"{reason}\n{labels}" if form == "reasoned" else f"{labels}\n{reason}"
+
+
+def forms_of(analysis: str | None, answers: Answers) -> tuple[Form, ...]:
+    """The forms in which a row is learned. Without an analysis only the direct one can be."""
+    if answers == "direct" or analysis is None or not analysis.strip():
+        return ("direct",)
+    return ("direct", "reasoned") if answers == "both" else (answers,)
 
 
 def parse_labels(policy: Policy, text: str) -> tuple[str, ...]:
@@ -130,11 +147,12 @@ def parse_labels(policy: Policy, text: str) -> tuple[str, ...]:
     return policy.in_order(known[name] for name in names)
 
 
-_REASONED = re.compile(
-    r"\s*Analysis:\s*(?P<analysis>.+?)\s*\n\s*Harmful information:\s*(?P<harmful>.*?)\s*"
-    r"\n\s*Classification:\s*(?P<labels>.+?)\s*",
-    re.DOTALL | re.IGNORECASE,
-)
+_REASON_LINES = r"Analysis:\s*(?P<analysis>.+?)\s*\n\s*Harmful information:\s*(?P<harmful>.*?)"
+_LABELS_LINE = r"Classification:\s*(?P<labels>.+?)"
+_LINES = {
+    "reasoned": re.compile(rf"\s*{_REASON_LINES}\s*\n\s*{_LABELS_LINE}\s*", re.DOTALL | re.IGNORECASE),
+    "explained": re.compile(rf"\s*{_LABELS_LINE}\s*\n\s*{_REASON_LINES}\s*", re.DOTALL | re.IGNORECASE),
+}
 
 
 def parse_answer(policy: Policy, form: Form, text: str) -> Answer:
@@ -145,7 +163,7 @@ def parse_answer(policy: Policy, form: Form, text: str) -> Answer:
     """
     if form == "direct":
         return Answer(parse_labels(policy, text))
-    match = _REASONED.fullmatch(text)
+    match = _LINES[form].fullmatch(text)
     if match is None:
         raise UnreadableAnswerError("the answer does not have its three parts")
     quoted = match["harmful"]
@@ -161,7 +179,7 @@ class Renderer:
         policy: the policy version that the student works under.
 
     Raises:
-        PromptError: the folder has no fast tokenizer or names no end token.
+        PromptError: the folder has no fast tokenizer, no chat template, or names no end token.
     """
 
     def __init__(self, folder: Path, policy: Policy) -> None:
@@ -177,8 +195,17 @@ class Renderer:
         end = _token_text(self._config.get("eos_token"))
         end_id = self._tokens.token_to_id(end) if end else None
         if end_id is None:
-            raise PromptError(f"the tokenizer in {folder} names no end token (eos_token)")
+            raise PromptError(
+                f"the tokenizer in {folder} names no end token; name it as eos_token in its "
+                "tokenizer_config.json, or choose another base model"
+            )
         self.end_id = end_id
+        if not self._config.get("chat_template"):
+            raise PromptError(
+                f"the tokenizer in {folder} has no chat template, so nothing says where a post ends "
+                "and the answer begins; choose the model's instruct version, or put a chat_template.jinja "
+                "into its folder"
+            )
 
     @cached_property
     def _frames(self) -> dict[Form, tuple[str, str]]:
@@ -186,9 +213,7 @@ class Renderer:
 
     def _frame(self, system: str) -> tuple[str, str]:
         """What stands before and after the post, as text."""
-        template = self._config.get("chat_template")
-        if not template:
-            return f"{system}\n\nPost:\n", "\n\nAnswer:\n"
+        template = self._config["chat_template"]
         try:
             text = self._apply(
                 template, [{"role": "system", "content": system}, {"role": "user", "content": _POST}]
@@ -213,18 +238,29 @@ class Renderer:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 (hex) over everything that shapes the prompt: forms, policy, chat frame, end token."""
+        """The hash of a student of the direct form, the reasoned one, or both."""
+        return self.hash_for("direct")
+
+    def hash_for(self, answers: Answers) -> str:
+        """sha256 (hex) over everything that shapes a student's prompts: forms, policy, chat frame, end token.
+
+        Direct and reasoned count for every student. Explained counts for its own students alone,
+        so that adapters which were trained before there was this form keep their hash.
+        """
+        forms: tuple[Form, ...] = FORMS if answers == "explained" else ("direct", "reasoned")
+        every = Answer(self.policy.codes, "a", ("h",))
         shape = {
             "version": PROMPT_VERSION,
             "policy": self.policy.hash,
-            "frames": {form: list(frame) for form, frame in self._frames.items()},
-            "answer": {
-                "direct": label_text(self.policy, self.policy.codes),
-                "reasoned": answer_text(self.policy, "reasoned", Answer(self.policy.codes, "a", ("h",))),
-            },
+            "frames": {form: list(self._frames[form]) for form in forms},
+            "answer": {form: answer_text(self.policy, form, every) for form in forms},
             "end": self._tokens.id_to_token(self.end_id),
         }
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+    def frame_text(self, form: Form) -> tuple[str, str]:
+        """What stands before and after the post, special tokens included."""
+        return self._frames[form]
 
     def frame_ids(self, form: Form) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Token ids of prefix and suffix; the same for every post, so they are found once."""
@@ -238,17 +274,33 @@ class Renderer:
         }
 
     def answer_ids(self, form: Form, answer: Answer) -> tuple[int, ...]:
-        """Token ids of an answer and the end token: what is learned."""
-        text = answer_text(self.policy, form, answer)
-        return (*self._literal_ids(text), self.end_id)
+        """Token ids of an answer and the end token: what is learned.
+
+        Raises:
+            PromptError: there is no analysis and the form has one, or the tokenizer lets a reason
+                change how the labels before it are written.
+        """
+        ids = self._literal_ids(answer_text(self.policy, form, answer))
+        if form == "explained":
+            labels = self.label_ids(form, answer.labels)
+            if ids[: len(labels)] != labels:
+                raise PromptError("the base model's tokenizer joins words across the answer's first line")
+        return (*ids, self.end_id)
 
     def label_ids(self, form: Form, labels: Sequence[str]) -> tuple[int, ...]:
-        """Token ids of a classification and the end token, as they end an answer in this form.
+        """Token ids of a classification with what closes it: no other classification begins with them.
 
-        In the reasoned form they follow `reason_end_ids`.
+        direct: the names and the end token.
+        reasoned: the names and the end token; they follow `reason_end_ids`.
+        explained: the heading, the names, and the token that holds the line break after them
+            (whichever token that is: some tokenizers join it with the sign before).
         """
         if form == "direct":
             return self.answer_ids("direct", Answer(tuple(labels)))
+        if form == "explained":
+            ids = self._literal_ids(answer_text(self.policy, form, Answer(tuple(labels), "a")))
+            length = bisect_left(range(len(ids)), True, key=lambda end: "\n" in self.decode(ids[:end]))
+            return ids[:length]
         head = self._literal_ids(CLASSIFICATION)
         whole = self._literal_ids(f"{CLASSIFICATION} {label_text(self.policy, labels)}")
         if whole[: len(head)] != head:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
+from training.fitting import attempt
+from training.memory import MemoryShortError
 from training.prompt import CLASSIFICATION, Example, Renderer
 from training.student import Student
 
@@ -47,6 +49,9 @@ def write_reasons(
     Returns:
         For each post what follows the prefix: post, suffix, reason, and the classification's
         heading, which is added where the student did not come to it.
+
+    Raises:
+        MemoryShortError: a post does not fit into memory alone.
     """
     tails: list[tuple[int, ...]] = [()] * len(examples)
     order = sorted(range(len(examples)), key=lambda index: len(examples[index]))
@@ -54,10 +59,31 @@ def write_reasons(
         chosen = order[start : start + _AT_ONCE]
         longest = max(len(examples[index]) for index in chosen)
         room = min(_REASON_TOKENS, max_length - len(renderer.reason_end_ids) - longest)
-        written = _generate(student, renderer, [examples[index] for index in chosen], room)
+        written = _generate_that_fit(student, renderer, [examples[index] for index in chosen], room)
         for index, reason in zip(chosen, written, strict=True):
             tails[index] = examples[index].post + examples[index].suffix + reason
     return tails
+
+
+def _generate_that_fit(
+    student: Student, renderer: Renderer, examples: Sequence[Example], room: int
+) -> list[tuple[int, ...]]:
+    """As `_generate`; where memory runs out, in halves.
+
+    Raises:
+        MemoryShortError: a post does not fit alone.
+    """
+    written = attempt(lambda: _generate(student, renderer, examples, room))
+    if written is not None:
+        return written
+    if len(examples) == 1:
+        raise MemoryShortError(f"the reason for a single post of {len(examples[0]):,} tokens")
+    half = len(examples) // 2
+    return [
+        reason
+        for part in (examples[:half], examples[half:])
+        for reason in _generate_that_fit(student, renderer, part, room)
+    ]
 
 
 def _generate(

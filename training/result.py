@@ -16,11 +16,15 @@ from typing import Any, Literal
 
 from training.data import Encoded
 from training.files import write_json
+from training.pairs import EncodedPairs
 
 RESULT = "result.json"
 Status = Literal["done", "stopped", "failed"]
 
-_PACKAGES = ("overrule", "torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "pandas")
+_PACKAGES = (
+    *("overrule", "torch", "transformers", "peft", "tokenizers", "safetensors", "accelerate"),
+    *("bitsandbytes", "numpy", "pandas", "scikit-learn"),
+)
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 256 * 1024
 _REFUSED_SHOWN = 1000
@@ -53,12 +57,13 @@ class Record:
         finally:
             self.timings[name] = round(self.timings.get(name, 0.0) + time.monotonic() - begun, 3)
 
-    def count(self, name: str, encoded: Encoded) -> None:
+    def count(self, name: str, encoded: Encoded | EncodedPairs, **more: Any) -> None:
         """Note what became of a data file's rows."""
         self.rows[name] = {
             "used": encoded.rows_used,
             "examples": len(encoded.examples),
             "learned_tokens": encoded.learned_tokens,
+            **more,
             "refused_count": len(encoded.refused),
             "refused": [
                 {"id": refusal.id, "reason": refusal.reason} for refusal in encoded.refused[:_REFUSED_SHOWN]

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from training.base_model import BaseModelError
 from training.files import is_disk_full
 from training.folder import FolderError, JobFolder
-from training.job import Job
+from training.job import Config, Job
+from training.memory import HINT, is_out_of_memory
 from training.progress import Reporter
 from training.result import RESULT, Record, hash_data, read_result
 from training.stop import Stop, StopRequestedError
@@ -119,21 +120,30 @@ def explain(error: Exception, folder: Path) -> tuple[str, str | None]:
             "Free some space and resume: the job goes on from its last complete checkpoint.",
         )
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
-        return f"job.json is not a valid job: {place}: {first['msg']}", "Write the job again."
+        return _invalid(error)
     if isinstance(error, FileNotFoundError) and str(error.filename or "").endswith("job.json"):
         return "the folder has no job.json", "Write the job again."
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return (
-            "the memory ran out",
-            "Lower the sequence length, the batch size or the rank, or choose a smaller base model.",
-        )
+    if is_out_of_memory(error):
+        return "the memory ran out", HINT
     hint = getattr(error, "hint", None)
     # Overrule's own errors are sentences; others need their kind to be understood.
     own = type(error).__module__.startswith("training.")
     return (str(error) if own else f"{type(error).__name__}: {error}"), hint or (
         None if own else "log.txt has the details."
+    )
+
+
+def _invalid(error: ValidationError) -> tuple[str, str]:
+    """The first thing in `job.json` that cannot be, and what to change."""
+    first = error.errors()[0]
+    place, said = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    if not place or isinstance(first["input"], dict):
+        return f"job.json is not a valid job: {place or 'the document'}: {said}", "Write the job again."
+    setting = Config.model_fields.get(str(first["loc"][-1]))
+    about = f" ({setting.description})" if setting and setting.description else ""
+    return (
+        f"job.json is not a valid job: {place} cannot be {first['input']!r}: {said}",
+        f"Change {place}{about}",
     )
 
 

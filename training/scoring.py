@@ -1,16 +1,20 @@
 """The probability that the student's answer names a category, from the logits.
 
 Valid answers are the sets of at most `max_labels` categories as the student writes them: names
-in the policy's order joined by ", ", or "none", each closed by the end token. With P(answer) the
-product of its tokens' probabilities after the prompt,
+in the policy's order joined by ", ", or "none", each closed by what follows it: the end token in
+the direct and the reasoned form, and in the explained form, whose reason comes after the labels,
+the token with the line break behind them. With P(answer) the product of its tokens' probabilities
+after the prompt,
 
     valid_mass  = sum of P over all valid answers
     p_<code>    = sum of P over the valid answers that name the category / valid_mass
     any_violation = sum of P over the valid answers but "none" / valid_mass
 
-This is exact, not sampled and not read from generated text. A student that was taught the
-reasoned form only first writes its reason (greedily), and the same is then taken of the
-classification after that reason.
+This is exact, not sampled and not read from generated text. An explained answer is scored up to its
+first line's end, "Classification: scam, hate" and the line break, which is the probability of that
+line summed over every reason that could follow; no reason is written, so it costs what a direct
+answer costs. A student that was taught the reasoned form only first writes its reason (greedily),
+and the same is then taken of the classification after that reason.
 
 How it is computed: the prefix (the policy) once for all posts; then rows of many posts, each
 followed by the tree of all answers, in which a token sees its post and its own beginnings only.
@@ -18,6 +22,7 @@ followed by the tree of all answers, in which a token sees its post and its own 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -27,9 +32,13 @@ import torch
 from torch import Tensor
 
 from training.answers import AnswerTree, ScoringError, answer_tree
+from training.fitting import attempt
+from training.memory import MemoryShortError
 from training.prompt import Example, Form, PromptError, Renderer
 from training.reasons import write_reasons
 from training.student import Prefix, Student
+
+_log = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int, int], None]
 """Called with posts done, posts in all, and the tokens just computed."""
@@ -65,6 +74,7 @@ def score(
 
     Raises:
         ScoringError: the policy leaves no room for a post, or a probability is no number.
+        MemoryShortError: not even one post fits into memory.
     """
     tree = answer_tree(renderer, form, max_labels)
     examples = prompts(renderer, texts, form, tree, max_length)
@@ -77,8 +87,8 @@ def score(
         named = _naming(tree, renderer)
         prefix = student.prefill(examples[0].prefix)
         done = 0
-        for chosen, tokens in rows_by_length(tails, len(tree.tokens), student.scored_tokens):
-            answers = _answers_of(student, tree, prefix, [tails[index] for index in chosen])
+        for chosen, tokens in rows_by_length(tails, len(tree.tokens), lambda: student.scored_tokens):
+            answers = _answers_that_fit(student, tree, prefix, [tails[index] for index in chosen])
             result[chosen] = _probabilities(answers, named)
             done += len(chosen)
             if on_progress is not None:
@@ -106,20 +116,48 @@ def prompts(
 
 
 def rows_by_length(
-    tails: Sequence[Sequence[int]], nodes: int, budget: int
+    tails: Sequence[Sequence[int]], nodes: int, budget: Callable[[], int]
 ) -> Iterator[tuple[list[int], int]]:
-    """Posts for each row by index, the short ones first, and the row's tokens (budget: at most so many)."""
+    """Posts for each row by index, the short ones first, and the row's tokens.
+
+    Args:
+        tails: what follows the prefix.
+        nodes: tokens that each post needs beside its own.
+        budget: how many tokens a row may have at most by now.
+    """
     row: list[int] = []
     tokens = 0
     for index in sorted(range(len(tails)), key=lambda index: len(tails[index])):
         own = len(tails[index]) + nodes
-        if row and tokens + own > budget:
+        if row and tokens + own > budget():
             yield row, tokens
             row, tokens = [], 0
         row.append(index)
         tokens += own
     if row:
         yield row, tokens
+
+
+def _answers_that_fit(
+    student: Student, tree: AnswerTree, prefix: Prefix, tails: Sequence[Sequence[int]]
+) -> Tensor:
+    """As `_answers_of`; where memory runs out, in halves, and later rows are half as long.
+
+    Raises:
+        MemoryShortError: a post does not fit alone.
+    """
+    answers = attempt(lambda: _answers_of(student, tree, prefix, tails))
+    if answers is not None:
+        return answers
+    tokens = sum(len(tail) + len(tree.tokens) for tail in tails)
+    if len(tails) == 1:
+        raise MemoryShortError(f"a single post, {tokens:,} tokens with all its answers")
+    student.scored_tokens = min(student.scored_tokens, tokens // 2)
+    _log.warning("the memory ran out; posts are scored in rows of at most %d tokens", student.scored_tokens)
+    half = len(tails) // 2
+    return torch.cat(
+        [_answers_that_fit(student, tree, prefix, part) for part in (tails[:half], tails[half:])]
+    )
 
 
 def _answers_of(student: Student, tree: AnswerTree, prefix: Prefix, tails: Sequence[Sequence[int]]) -> Tensor:

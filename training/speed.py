@@ -15,7 +15,7 @@ from training.job import Config
 
 _NO_MATTER = {
     *("epochs", "learning_rate", "warmup", "alpha", "weight_decay", "max_grad_norm", "max_length"),
-    *("validations", "choose", "patience", "seed"),
+    *("validations", "choose", "patience", "seed", "preference"),
 }
 """Settings that change how much there is to do, or what is learned, but not how fast it goes."""
 
@@ -84,6 +84,7 @@ class Speed(BaseModel):
         saving_seconds: of one checkpoint.
         row_tokens: the budget of its rows.
         longest_row: tokens of the longest one that was learned from.
+        kept_tokens: for which the frozen layers' states were kept.
         peak_bytes: the most memory used, of the GPU where there was one, else of the process.
     """
 
@@ -97,6 +98,7 @@ class Speed(BaseModel):
     saving_seconds: float
     row_tokens: int
     longest_row: int
+    kept_tokens: int
     peak_bytes: float
 
     @classmethod

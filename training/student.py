@@ -6,13 +6,14 @@ import copy
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
@@ -21,11 +22,17 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging as transformers_logging
 
-from training import hardware
-from training.cost import Shape
+from training import attention, hardware
+from training.cost import KEPT_SHARE, Shape
+from training.files import write_bytes
 from training.job import Config
-from training.layout import PackedRow
+from training.layout import PackedRow, pack
+from training.lora import use_lean_lora
+from training.lower import LowerLayers
+from training.prompt import Example
+from training.quantized import nf4, require_4bit
 from training.rows import ROW_TOKENS, SCORED_TOKENS
+from training.targets import check_ranks, check_targets
 
 _HEAD_ROWS = 512
 """Positions for which the head is computed at once where no gradient is needed."""
@@ -63,8 +70,11 @@ class Student:
         self.device = device
         self._causal = model.get_base_model() if isinstance(model, PeftModel) else model
         self.row_tokens = ROW_TOKENS[device.type]
+        self._lower: LowerLayers | None = None
         self.scored_tokens = SCORED_TOKENS[device.type]
         model.eval()
+        if self.adapted:
+            use_lean_lora(model)
 
     @cached_property
     def shape(self) -> Shape:
@@ -79,14 +89,71 @@ class Student:
     def hidden(self, row: PackedRow) -> Tensor:
         """The last hidden states of a row, (T, D)."""
         row = row.to(self.device)
-        output = self._causal.get_decoder()(
-            input_ids=row.ids[None],
-            position_ids=row.positions[None],
-            attention_mask=None if row.mask is None else row.mask[None, None],
-            use_cache=False,
-        )
+        common = {"position_ids": row.positions[None], "segments": row.segments, "use_cache": False}
+        decoder = self._causal.get_decoder()
+        if self._lower is not None and row in self._lower:
+            given = self._lower.input_above(row)
+            with self._lower.left_out():
+                output = decoder(inputs_embeds=given, **common)
+        else:
+            output = decoder(input_ids=row.ids[None], **common)
         states: Tensor = output.last_hidden_state[0]
         return states
+
+    @property
+    def frozen_layers(self) -> int:
+        """How many layers lie below the lowest that learns; 0 where that cannot be told."""
+        layers = list(getattr(self._causal.get_decoder(), "layers", ()))
+        for index, layer in enumerate(layers):
+            if any(weight.requires_grad for weight in layer.parameters()):
+                above = sum(
+                    weight.numel() for each in layers for weight in each.parameters() if weight.requires_grad
+                )
+                everything = sum(weight.numel() for weight in self.trained_parameters().values())
+                return index if above == everything else 0
+        return 0
+
+    @property
+    def share_learning(self) -> float:
+        """The share of the layers that a gradient reaches."""
+        return 1 - self.frozen_layers / int(self._causal.config.num_hidden_layers)
+
+    @property
+    def tokens_below(self) -> int:
+        """Tokens for which the frozen lower layers were computed to be kept, so far."""
+        return self._lower.tokens if self._lower is not None else 0
+
+    def keep_lower(self, groups: Sequence[Sequence[Example]]) -> bool:
+        """Keep what the frozen lower layers give for these examples from now on.
+
+        The states take memory (tokens x width); where they would take more than a quarter of what
+        is free, or the model cannot be computed in two halves, nothing is kept and nothing changes.
+
+        Args:
+            groups: the examples, in the company in which each is computed, once.
+
+        Returns:
+            Whether they are kept.
+        """
+        frozen = self.frozen_layers
+        tokens = sum(len(example) - len(example.prefix) for group in groups for example in group)
+        width = self._causal.config.hidden_size * self._causal.dtype.itemsize
+        if not frozen or tokens * width > hardware.free_bytes(self.device) * KEPT_SHARE:
+            return False
+        lower = LowerLayers(
+            self._causal.get_decoder(),
+            frozen,
+            groups,
+            row_tokens=lambda: self.row_tokens,
+            device=self.device,
+        )
+        row = next(pack(groups[0][:1], self.row_tokens))
+        with torch.no_grad():
+            whole = self.hidden(row)
+            self._lower = lower
+            if not torch.allclose(self.hidden(row), whole, rtol=1e-2, atol=1e-3):
+                self._lower = None
+        return self._lower is not None
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (N, D) to next-token logits (N, V) in fp32."""
@@ -97,6 +164,17 @@ class Student:
         """The loss summed over a row's learned tokens; the head sees no other token."""
         states = self.hidden(row)[row.learned_from.to(self.device)]
         return functional.cross_entropy(self.logits(states), row.targets.to(self.device), reduction="sum")
+
+    def answer_log_probabilities(self, row: PackedRow, lengths: Sequence[int]) -> Tensor:
+        """The logarithm of P(answer) for each example of a row, (E,) in fp32.
+
+        Args:
+            row: a packed row.
+            lengths: learned tokens of each example, in the row's order; the end token is one.
+        """
+        states = self.hidden(row)[row.learned_from.to(self.device)]
+        losses = functional.cross_entropy(self.logits(states), row.targets.to(self.device), reduction="none")
+        return -torch.stack([of_answer.sum() for of_answer in torch.split(losses, list(lengths))])
 
     @torch.no_grad()
     def prefill(self, ids: tuple[int, ...]) -> Prefix:
@@ -178,6 +256,12 @@ class Student:
         if outcome.unexpected_keys or missing:
             raise StudentError("the saved adapter's weights do not fit this base model and configuration")
 
+    def save(self, folder: Path) -> None:
+        """Write peft's two files, `adapter_model.safetensors` and `adapter_config.json`."""
+        weights = safetensors.torch.save(self.adapter_weights(), metadata={"format": "pt"})
+        write_bytes(folder / "adapter_model.safetensors", weights)
+        self.write_adapter_config(folder)
+
     def write_adapter_config(self, folder: Path) -> None:
         """Write peft's `adapter_config.json`."""
         config = copy.copy(self.model.peft_config["default"])
@@ -201,18 +285,38 @@ class Student:
             )
 
 
-def load_base(folder: Path, device: torch.device, max_length: int) -> Any:
-    """Load a base model's weights, frozen: fp32 on a CPU, bf16 on a GPU.
+def load_base(
+    folder: Path,
+    device: torch.device,
+    max_length: int,
+    *,
+    dtype: torch.dtype | None = None,
+    quantized: bool = False,
+) -> Any:
+    """Load a base model's weights, frozen.
+
+    Args:
+        folder: the base model.
+        device: where to compute.
+        max_length: the longest example in tokens.
+        dtype: of the weights; fp32 on a CPU and bf16 on a GPU where not given.
+        quantized: whether its linear layers are kept in 4 bits.
 
     Raises:
         StudentError: it cannot be loaded, or its context is shorter than `max_length`.
+        QuantizationError: 4 bits cannot be had here.
     """
+    if quantized:
+        require_4bit(device)
     transformers_logging.disable_progress_bar()
+    attention.register()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=hardware.weights_dtype(device),
-            attn_implementation="sdpa",
+            dtype=dtype or hardware.weights_dtype(device),
+            quantization_config=nf4() if quantized else None,
+            device_map={"": device} if quantized else None,
+            attn_implementation=attention.NAME,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -230,10 +334,10 @@ def load_base(folder: Path, device: torch.device, max_length: int) -> Any:
             f"the base model looks back {window} tokens only; a sequence length of {max_length} is not exact"
         )
     model.requires_grad_(False)
-    return model.to(device)
+    return model if quantized else model.to(device)
 
 
-def _frozen_layers(base: Any, share: float) -> str | None:
+def frozen_below(base: Any, share: float) -> re.Pattern[str] | None:
     """A pattern for the modules in the layers below the upper share of them; None where all learn.
 
     Nothing below the lowest LoRA weight needs a gradient, so the backward pass ends there.
@@ -247,7 +351,7 @@ def _frozen_layers(base: Any, share: float) -> str | None:
         return None
     for name, module in base.named_modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == count:
-            return rf"{re.escape(name)}\.({'|'.join(map(str, range(frozen)))})\..*"
+            return re.compile(rf"{re.escape(name)}\.({'|'.join(map(str, range(frozen)))})\..*")
     raise StudentError("this base model's layers cannot be counted; let all of them learn (layers = 1)")
 
 
@@ -256,23 +360,28 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
 
     Args:
         folder: the base model.
-        config: rank, alpha, targets and the seed of the weights.
+        config: the method (lora or qlora), rank, alpha, targets and the seed of the weights.
         device: where to compute.
         name: what the adapter calls its base model.
 
     Raises:
-        StudentError: the base model cannot be loaded, or the targets match none of its layers.
+        StudentError: the base model cannot be loaded.
+        TargetError: a target matches none of its layers, or the rank is more than a layer can use.
     """
-    base = load_base(folder, device, config.max_length)
+    base = load_base(folder, device, config.max_length, quantized=config.method == "qlora")
+    frozen = frozen_below(base, config.layers)
     targets = config.targets if isinstance(config.targets, str) else list(config.targets)
+    check_targets(base, targets)
     lora = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=0.0,
         target_modules=targets,
-        exclude_modules=_frozen_layers(base, config.layers),
+        exclude_modules=frozen.pattern if frozen else None,
         bias="none",
+        use_rslora=config.rslora,
+        use_dora=config.dora,
     )
     torch.manual_seed(config.seed)
     try:
@@ -280,19 +389,23 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
             model = get_peft_model(base, lora)
     except ValueError as error:
         raise StudentError(f"the LoRA targets {targets!r} do not fit this base model: {error}") from error
+    check_ranks(model, config.rank)
     model.peft_config["default"].base_model_name_or_path = name
     student = Student(model, device)
     student.check_head()
     return student
 
 
-def load_student(folder: Path, adapter: Path | None, device: torch.device, max_length: int) -> Student:
+def load_student(
+    folder: Path, adapter: Path | None, device: torch.device, max_length: int, *, quantized: bool = False
+) -> Student:
     """A base model, with a trained adapter or without, for scoring.
 
     Raises:
         StudentError: it cannot be loaded, or the adapter is not in safetensors.
+        QuantizationError: it was trained over 4 bits, which cannot be had here.
     """
-    model = load_base(folder, device, max_length)
+    model = load_base(folder, device, max_length, quantized=quantized)
     if adapter is not None:
         if not (adapter / "adapter_model.safetensors").is_file():
             raise StudentError(f"{adapter} holds no adapter_model.safetensors; Overrule loads no other kind")

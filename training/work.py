@@ -12,25 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 
-from training import base_model, hardware
+from training import base_model, hardware, methods
 from training.adapter import BaseModelCard, Card, config_hash, require_prompt
 from training.checkpoints import Checkpoints
 from training.cost import Shape
 from training.data import Encoded, encode, read_rows, require_some
 from training.files import write_bytes, write_json
 from training.folder import fetch_folder
-from training.job import Job
+from training.job import BASE, BEFORE_PREFERENCE, PAIRS, VALIDATION_PAIRS, Job
 from training.loop import Loop, Trained
+from training.model_card import README, model_card
+from training.objective import Teaching
+from training.pairs import EncodedPairs, encode_pairs, read_pairs, require_pairs
 from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
+from training.preference_step import PreferenceStep, Preferred
 from training.progress import Reporter
-from training.prompt import Form, Renderer
+from training.prompt import Answers, Form, Renderer
 from training.result import Record
 from training.speed import pace_key
 from training.stop import Stop, StopRequestedError
-from training.student import Student, load_student, new_student
+from training.student import Student, load_student
 
 _log = logging.getLogger(__name__)
 
@@ -70,14 +73,11 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
         base = base_model.resolve(job.base_model, base_model.default_cache())
     with record.phase("loading"):
         renderer = Renderer(base, job.policy)
-        record.hashes["prompt"] = renderer.hash
         record.about["base_model"] = {
             "name": job.base_model,
             "folder": str(base),
             "config": config_hash(base),
         }
-        if job.prompt_hash is not None:
-            require_prompt(renderer, job.prompt_hash)
     at_work = _Work(job, folder, record, reporter, stop, base, renderer, device)
     try:
         _train(at_work) if job.kind == "train" else _score(at_work)
@@ -89,27 +89,31 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
 def _train(at: _Work) -> None:
     job, config = at.job, at.job.config
     with at.record.phase("loading"):
+        _require_prompt(at, config.answers)
         sets = read_sets(at.folder, at.job)
         train = _encode(at, "train")
         require_some(train, "train.parquet")
+        pairs = _encode_pairs(at) if config.preference is not None else None
         validation = _encode(at, VALIDATION) if VALIDATION in sets else Encoded()
         form = scored_form(job, train.forms)
         at.reporter.write("loading", message="weights")
-        student = new_student(at.base, config, at.device, at.base_name)
+        student = methods.begin(at.base, config, at.device, at.base_name)
+        at.record.about["hardware"]["weights"] = methods.precision(config, at.device)
         at.stop.check()
         scorer = _scorer(at, sets, form, config.max_length)
-        scorer.plan(passes=1 + job.score_base)
+        scorer.plan(passes=1 + job.score_base + (config.preference is not None))
         by_macro_f1 = config.choose == "macro_f1" and bool(validation.examples)
         if by_macro_f1:
             scorer.require_macro_f1()
-        checkpoints = Checkpoints(at.folder / "checkpoints", _identity(at))
+        teaching = Teaching(student, train.examples, train.ids)
+        validating = Teaching(student, validation.examples, validation.ids) if validation.examples else None
+        step = None if pairs is None else _preference_step(at, student, pairs, validating)
         loop = Loop(
             student,
-            train.examples,
-            train.ids,
-            validation.examples,
+            teaching,
+            validating,
             config,
-            checkpoints=checkpoints,
+            checkpoints=Checkpoints(at.folder / "checkpoints", _identity(at, "training")),
             reporter=at.reporter,
             stop=at.stop,
             judge=scorer if by_macro_f1 else None,
@@ -121,13 +125,15 @@ def _train(at: _Work) -> None:
         "pace": pace_key(config),
         "row_tokens": student.row_tokens,
         "longest_row": trained.longest_row,
+        "kept_tokens": trained.kept_tokens,
         "saving_seconds": round(trained.saving_seconds, 3),
     }
     if not trained.finished:
         raise StopRequestedError
     student.set_adapter_weights(trained.weights)
+    preferred = None if step is None else _prefer(at, step, trained)
     card = Card(
-        prompt_hash=at.renderer.hash,
+        prompt_hash=at.record.hashes["prompt"],
         policy=job.policy,
         policy_hash=job.policy.hash,
         base_model=BaseModelCard(name=at.base_name, config_hash=config_hash(at.base)),
@@ -137,29 +143,50 @@ def _train(at: _Work) -> None:
         max_length=config.max_length,
         config=config,
         step=trained.best_step,
-        validation_loss=trained.best_loss,
+        validation_loss=trained.best_loss if preferred is None else preferred.validation_loss.after,
     )
     _write_adapter(at.folder / "adapter", student, card)
     with at.record.phase("scoring"):
         metrics = _score_models(at, scorer, student, base_too=job.score_base)
+        if preferred is not None:
+            student.set_adapter_weights(trained.weights)
+            before = scorer.score(student, at.folder / "predictions" / BEFORE_PREFERENCE)
+            metrics |= {"before_preference": before, "preference": preferred.figures}
     write_json(at.folder / "metrics.json", metrics)
-    card.model_copy(update={"thresholds": metrics["model"]["thresholds"]}).write(at.folder / "adapter")
+    card = card.model_copy(update={"thresholds": metrics["model"]["thresholds"]})
+    card.write(at.folder / "adapter")
+    readme = model_card(
+        card,
+        at.renderer,
+        at.base,
+        hashes=at.record.hashes,
+        train=train,
+        validation=metrics["model"].get(VALIDATION),
+    )
+    write_bytes(at.folder / "adapter" / README, readme.encode())
 
 
 def _score(at: _Work) -> None:
     job = at.job
     with at.record.phase("loading"), tempfile.TemporaryDirectory(prefix="overrule-adapter-") as scratch:
         sets = read_sets(at.folder, at.job)
-        adapter, form = None, _reasoned_only(job)
+        adapter, form = None, _form_asked(job)
         max_length = job.config.max_length
-        if job.adapter is not None:
+        if job.adapter is None:
+            _require_prompt(at, job.config.answers)
+        else:
             adapter = fetch_folder(job.adapter, Path(scratch))
             card = Card.read(adapter)
             card.require(at.renderer, at.base)
+            _require_prompt(at, card.config.answers)
             form, max_length = card.form, card.max_length
             at.record.about["adapter"] = {"prompt": card.prompt_hash, "step": card.step}
         at.reporter.write("loading", message="weights")
-        student = load_student(at.base, adapter, at.device, max_length)
+        student = (
+            load_student(at.base, None, at.device, max_length)
+            if adapter is None
+            else methods.load(at.base, adapter, card.config, at.device, max_length)
+        )
         at.stop.check()
         both = job.score_base and adapter is not None
         scorer = _scorer(at, sets, form, max_length)
@@ -169,62 +196,123 @@ def _score(at: _Work) -> None:
     write_json(at.folder / "metrics.json", metrics)
 
 
-def _reasoned_only(job: Job) -> Form:
-    return "reasoned" if job.config.answers == "reasoned" else "direct"
+def _require_prompt(at: _Work, answers: Answers) -> None:
+    """Note the prompt's hash, and refuse one that differs from what the job says."""
+    at.record.hashes["prompt"] = at.renderer.hash_for(answers)
+    if at.job.prompt_hash is not None:
+        require_prompt(at.renderer, at.job.prompt_hash, answers)
+
+
+def _form_asked(job: Job) -> Form:
+    """The form that the settings ask for; of both, the direct one is scored."""
+    return "direct" if job.config.answers == "both" else job.config.answers
 
 
 def scored_form(job: Job, forms: Sequence[Form]) -> Form:
     """The form in which a trained student is scored: direct where it was taught that.
 
-    Where only reasoned answers were asked for, the few rows without a reason, learned directly,
+    Where only answers with a reason were asked for, the few rows without one, learned directly,
     do not make it a student of the direct form.
     """
-    counts = Counter(forms)
-    if job.config.answers == "reasoned" and counts["reasoned"] > counts["direct"]:
-        return "reasoned"
-    return "direct"
+    counts, asked = Counter(forms), _form_asked(job)
+    return asked if counts[asked] > counts["direct"] else "direct"
 
 
-def _identity(at: _Work) -> str:
+def _identity(at: _Work, stage: str) -> str:
     """What must be the same for a checkpoint to be gone on from."""
-    parts = [at.record.hashes["job"], at.record.hashes["data"], at.renderer.hash, config_hash(at.base)]
+    hashes = at.record.hashes
+    parts = [stage, hashes["job"], hashes["data"], hashes["prompt"], config_hash(at.base)]
     return json.dumps(parts, sort_keys=True)
 
 
 def _encode(at: _Work, name: str) -> Encoded:
     rows = read_rows(at.folder / f"{name}.parquet", labelled=True)
     encoded = encode(rows, at.renderer, at.job.config.answers, at.job.config.max_length)
-    at.record.count(name, encoded)
+    labels = dict(sorted(encoded.labels.items()))
+    at.record.count(name, encoded, labels=labels, without_labels=encoded.without_labels)
     for refusal in encoded.refused:
         _log.warning("%s: row %r is left out: %s", name, refusal.id, refusal.reason)
     _log.info("%s: %d rows, %d examples", name, encoded.rows_used, len(encoded.examples))
     return encoded
 
 
+def _encode_pairs(at: _Work) -> tuple[EncodedPairs, EncodedPairs]:
+    """The pairs to learn, and those of validation posts, of which there may be none.
+
+    Raises:
+        DataError: there is nothing to learn a preference from; better now than after the fine-tune.
+    """
+    found = []
+    for name in (PAIRS, VALIDATION_PAIRS):
+        path = at.folder / f"{name}.parquet"
+        rows = read_pairs(path) if name == PAIRS or path.is_file() else []
+        encoded = encode_pairs(rows, at.renderer, at.job.config.answers, at.job.config.max_length)
+        at.record.count(name, encoded, same=encoded.same)
+        for refusal in encoded.refused:
+            _log.warning("%s: row %r is left out: %s", name, refusal.id, refusal.reason)
+        _log.info("%s: %d rows, %d pairs", name, encoded.rows_used, len(encoded.pairs))
+        found.append(encoded)
+    learned, validation = found
+    require_pairs(learned, f"{PAIRS}.parquet")
+    return learned, validation
+
+
+def _preference_step(
+    at: _Work, student: Student, pairs: tuple[EncodedPairs, EncodedPairs], taught: Teaching | None
+) -> PreferenceStep:
+    # A folder of its own: while it holds the newest checkpoint, the fine-tune's last one stays too,
+    # for the step starts from its weights and is judged against them.
+    checkpoints = Checkpoints(at.folder / "checkpoints" / "preference", _identity(at, "preferring"))
+    return PreferenceStep(
+        student,
+        *pairs,
+        taught,
+        at.job.config,
+        checkpoints=checkpoints,
+        reporter=at.reporter,
+        stop=at.stop,
+    )
+
+
+def _prefer(at: _Work, step: PreferenceStep, taught: Trained) -> Preferred:
+    """Do the preference step; the student has its weights then."""
+    with at.record.phase("preferring"):
+        preferred = step.run(taught.best_loss)
+    at.record.about["preference"] = (
+        _steps(preferred.trained)
+        | {"validation_preference_loss": preferred.trained.best_loss}
+        | preferred.figures
+    )
+    return preferred
+
+
 def _about(trained: Trained, train: Encoded) -> dict[str, Any]:
-    return {
-        "step": trained.step,
-        "steps": trained.steps,
-        "resumed_from": trained.resumed_from,
-        "stopped_early": trained.stopped_early,
-        "best_step": trained.best_step,
+    return _steps(trained) | {
         "validation_loss": trained.best_loss,
         "validation_macro_f1": trained.best_macro_f1,
-        "last_loss": trained.last_loss,
         "examples": len(train.examples),
         "learned_tokens": train.learned_tokens,
         "shortened": sum(example.shortened for example in train.examples),
     }
 
 
+def _steps(trained: Trained) -> dict[str, Any]:
+    return {
+        "step": trained.step,
+        "steps": trained.steps,
+        "resumed_from": trained.resumed_from,
+        "stopped_early": trained.stopped_early,
+        "best_step": trained.best_step,
+        "last_loss": trained.last_loss,
+    }
+
+
 def _write_adapter(folder: Path, student: Student, card: Card) -> None:
-    """Write peft's two files and the card, all or nothing."""
+    """Write the weights' files and the card, all or nothing."""
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        weights = safetensors.torch.save(student.adapter_weights(), metadata={"format": "pt"})
-        write_bytes(aside / "adapter_model.safetensors", weights)
-        student.write_adapter_config(aside)
+        student.save(aside)
         card.write(aside)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
@@ -246,5 +334,5 @@ def _score_models(at: _Work, scorer: Scorer, student: Student, *, base_too: bool
     metrics = {"model": scorer.score(student, folder)}
     if base_too:
         with student.base():
-            metrics["base"] = scorer.score(student, folder / "base")
+            metrics["base"] = scorer.score(student, folder / BASE)
     return metrics

@@ -65,7 +65,7 @@ def _lines(estimate: Estimate) -> list[tuple[str, str]]:
         lines.append(("time", "not measured on this computer yet: --measure does it"))
     else:
         about = estimate.phases
-        parts = f"{about.loading:.0f} loading, {about.training:.0f} training, {about.scoring:.0f} scoring"
+        parts = ", ".join(f"{seconds:.0f} {name}" for name, seconds in asdict(about).items() if seconds)
         other = "" if estimate.pace_alike else ", which had other settings"
         lines.append(("time", f"{about.total:.0f} s ({parts}), at the pace of {estimate.pace}{other}"))
     if estimate.memory is not None:

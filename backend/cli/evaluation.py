@@ -81,12 +81,15 @@ def evaluate(
 def _sets(
     session: Session, project: Project, names: Sequence[str], person: str, *, anew: bool
 ) -> list[EvaluationSet]:
-    """The sets by name; with `anew` the test split as it stands now, else as it was last evaluated."""
+    """The sets by name or id; with `anew` as they stand now, else as they were last evaluated."""
     service = EvaluationService(session)
     frozen = any(one.name == TEST_SPLIT for one in service.sets(project.id))
     if TEST_SPLIT in names and (anew or not frozen):
         service.freeze_test_split(project.id, person)
     found = [service.get_set(project.id, name) for name in names]
+    if not anew:
+        shown = {one.name: one for one in service.shown_sets(project.id)}
+        found = [shown[one.name] for one in found]
     return list({one.id: one for one in found}.values())
 
 
@@ -161,8 +164,14 @@ def _show_tables(session: Session, project: Project, sets: Sequence[EvaluationSe
         if not rows:
             messages.print("Nothing is evaluated on it yet: overrule evaluate --base", markup=False)
         for row in rows:
-            for note in service.metrics(row.evaluation_id).notes:
+            for note in (*service.metrics(row.evaluation_id).notes, *_gains(session, one, row)):
                 messages.print(f"{row.name}: {note}", markup=False)
+
+
+def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
+    """What a run's preference step brought on a set; nothing where it had none."""
+    gains = RunService(session).preference_gains(row.run_id) if row.run_id is not None else []
+    return [gain.sentence for gain in gains if gain.set_id == one.id]
 
 
 def _document(service: EvaluationService, one: EvaluationSet, rows: Sequence[ModelRow]) -> dict[str, object]:

@@ -74,8 +74,8 @@ def _show(bar: Progress, line: TaskID, job: Job, place: int | None, event: dict[
     if place is not None:
         words = f"waiting, place {place}"
     about = [f"step {event['step']}/{event['steps']}"] if "step" in event and "steps" in event else []
-    if event.get("loss") is not None:
-        about.append(f"loss {event['loss']:.3f}")
+    losses = (("loss", event.get("loss")), ("preference loss", event.get("preference_loss")))
+    about += [f"{name} {loss:.3f}" for name, loss in losses if loss is not None]
     if job.seconds_left is not None:
         about.append(f"{job.seconds_left:.0f} s left")
     bar.update(line, description=words, completed=job.progress or 0.0, about=" · ".join(about))

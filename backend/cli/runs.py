@@ -20,7 +20,7 @@ from backend.runs.choices import configure
 from backend.runs.service import RunService
 from backend.runs.views import RunSummary
 from backend.settings import get_settings
-from training.job import PRESETS
+from training.job import PRESET_NEEDS, PRESETS
 
 runs = typer.Typer(help="Fine-tunes: list, show, promote.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
@@ -30,14 +30,25 @@ WaitOption = Annotated[
 ]
 
 
+def _preset_help(name: str) -> str:
+    needs = PRESET_NEEDS.get(name)
+    return f"{name} ({needs.rstrip('.')})" if needs else name
+
+
 @app.command()
 def train(
     project: ProjectOption = None,
     dataset: Annotated[str, typer.Option(help="A dataset version's number, or newest.")] = "newest",
-    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "quick",
+    preset: Annotated[str, typer.Option(help=f"One of {', '.join(map(_preset_help, PRESETS))}.")] = "quick",
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting of the preset: epochs=3.")
     ] = None,
+    preference: Annotated[
+        bool,
+        typer.Option(
+            "--preference", help="Then learn people's corrections over the teacher's wrong answers (DPO)."
+        ),
+    ] = False,
     base_model: Annotated[str | None, typer.Option(help="A folder, a hub id, or default.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of LoRA weights and data order.")] = None,
     sets: Annotated[
@@ -57,9 +68,11 @@ def train(
     A worker does it where one is alive; else it is done here, by the same code.
 
     Example: overrule train --dataset 3 --preset quick --set epochs=3 --sets hatecheck
+
+    Example: overrule train --preference --set preference.beta=0.2
     """
     settings, database = get_settings(), get_database()
-    config = configure(preset, _changes(change or []), seed)
+    config = configure(preset, _changes(change or []) | ({"preference": "on"} if preference else {}), seed)
     with database.write() as session:
         project_id = _project(ProjectService(session), project)
         evaluation = EvaluationService(session)
@@ -143,6 +156,7 @@ def show(
         service = RunService(session)
         wanted = service.get(project_id, run)
         summary = next(each for each in service.list(project_id) if each.run.id == wanted.id)
+        gains = service.preference_gains(wanted.id)
         document = _summary(summary) | {"adapter": service.adapter(wanted), "result": wanted.result}
     if json:
         print_json(document)
@@ -150,6 +164,8 @@ def show(
     for name, value in document.items():
         if name != "result" and value is not None:
             out.print(f"{name:14} {value}", markup=False, highlight=False, soft_wrap=True)
+    for gain in gains:
+        out.print(f"{gain.set_name}: {gain.sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 @runs.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from sqlalchemy.orm import Session
 from backend import events
 from backend.curation.handling import Rules, Taught, handle
 from backend.curation.item_repository import ItemListRepository
+from backend.curation.pair_repository import PairRepository
+from backend.curation.pairs import Corrected, PairCounts, corrected
 from backend.curation.repository import DatasetRepository, Found
 from backend.curation.tally import Tally, as_counts, require_enough
 from backend.curation.teaching import segments
@@ -48,6 +51,7 @@ class CurationService:
         self._session = session
         self._items = ItemListRepository(session)
         self._datasets = DatasetRepository(session)
+        self._pairs = PairRepository(session)
 
     def items(
         self,
@@ -198,7 +202,7 @@ class CurationService:
         Args:
             version_id: the dataset version.
             item_id: an item that it has.
-            form: direct, or reasoned where the row has a reason.
+            form: direct, or where the row has a reason any.
             model_folder: the base model's folder, whose tokenizer is used.
             max_length: tokens in all, as in the run's settings.
 
@@ -240,6 +244,47 @@ class CurationService:
                     "harmful": [list(row.harmful) for row in chunk],
                 }
             )
+
+    def pair_counts(self, version_id: int) -> PairCounts:
+        """How many training posts of a version there are to learn a preference from."""
+        codes = self._codes(version_id)
+        counts = Counter[Corrected]()
+        for both, count in self._pairs.kinds(version_id, Split.TRAIN):
+            what = corrected(both, codes)
+            if what is not None:
+                counts[what] += count
+        return PairCounts(counts[Corrected.LABELS], counts[Corrected.REASON])
+
+    def pair_frame(self, version_id: int, split: Split) -> Iterator[pd.DataFrame]:
+        """A split's pairs in chunks, in the columns of the trainer's files; `id` is the item's, as text.
+
+        People's side is the version's and never changes; the other is the teacher's first answer as
+        it counts now. A run keeps both in its folder, with their hash.
+        """
+        codes = self._codes(version_id)
+        for chunk in self._pairs.candidates(version_id, split):
+            pairs = [pair for pair in chunk if corrected(pair.both, codes) is not None]
+            yield pd.DataFrame(
+                {
+                    "id": [str(pair.item_id) for pair in pairs],
+                    "text": [pair.text for pair in pairs],
+                    "labels": [list(pair.both.taught) for pair in pairs],
+                    "analysis": pd.Series([pair.analysis for pair in pairs], dtype=object),
+                    "harmful": [list(pair.harmful) for pair in pairs],
+                    "rejected_labels": [list(pair.both.answered or ()) for pair in pairs],
+                    "rejected_analysis": pd.Series(
+                        [pair.answer_analysis or None for pair in pairs], dtype=object
+                    ),
+                    "rejected_harmful": [list(pair.answer_harmful) for pair in pairs],
+                }
+            )
+
+    def _codes(self, version_id: int) -> tuple[str, ...]:
+        version = self._datasets.by_id(version_id)
+        if version is None:
+            raise NotFoundError(f"There is no dataset version with the id {version_id}.")
+        policies = PolicyService(self._session)
+        return policies.training_policy(policies.get(version.policy_version_id)).codes
 
     def _policy(self, project_id: int) -> tuple[int, Policy]:
         policies = PolicyService(self._session)

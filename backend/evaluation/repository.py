@@ -85,6 +85,44 @@ class EvaluationRepository:
             )
         )
 
+    def shown_sets(self, project_id: int) -> list[EvaluationSet]:
+        """Of each set the newest version on which a model was evaluated, the newest at all where none was."""
+        evaluated = select(Evaluation.set_id).where(Evaluation.project_id == project_id)
+        shown = (
+            select(
+                func.coalesce(
+                    func.max(EvaluationSet.id).filter(EvaluationSet.id.in_(evaluated)),
+                    func.max(EvaluationSet.id),
+                )
+            )
+            .where(EvaluationSet.project_id == project_id)
+            .group_by(EvaluationSet.origin, EvaluationSet.name)
+        )
+        return list(
+            self._session.scalars(
+                select(EvaluationSet)
+                .where(EvaluationSet.id.in_(shown))
+                .order_by(EvaluationSet.origin != SetOrigin.TEST_SPLIT, EvaluationSet.name)
+            )
+        )
+
+    def only_on_earlier(self, newer: EvaluationSet) -> int:
+        """How many models were evaluated on earlier versions of a set and not on this one."""
+        model = (Evaluation.model_kind, Evaluation.run_id, Evaluation.model)
+        versions = select(EvaluationSet.id).where(
+            EvaluationSet.project_id == newer.project_id,
+            EvaluationSet.origin == newer.origin,
+            EvaluationSet.name == newer.name,
+            EvaluationSet.id <= newer.id,
+        )
+        judged = (
+            select(func.max(Evaluation.set_id).label("last"))
+            .where(Evaluation.set_id.in_(versions))
+            .group_by(*model)
+            .subquery()
+        )
+        return self._session.scalar(select(func.count()).where(judged.c.last < newer.id)) or 0
+
     def get_set(self, set_id: int) -> EvaluationSet | None:
         """One version of a set."""
         return self._session.get(EvaluationSet, set_id)

@@ -226,6 +226,27 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """What one step of a run's training brought on a set: the run (a) beside itself before that step (b).
+
+    Attributes:
+        set_number: which version of the set it was.
+        posts: posts judged.
+        sentence: what follows, in plain words.
+    """
+
+    set_id: int
+    set_name: str
+    set_number: int
+    posts: int
+    macro_f1: Difference
+    macro_auprc: Difference
+    any_f1: Difference
+    any_auprc: Difference
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class PostRow:
     """A post of a set beside what a model said of it.
 

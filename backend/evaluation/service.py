@@ -16,12 +16,14 @@ from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation import naming
 from backend.evaluation.comparison import differences, left_out, posts_of, sentence
-from backend.evaluation.frames import choose_thresholds, read_scores
+from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
+from backend.evaluation.judging import judge_scores
 from backend.evaluation.metrics import curves, measure
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
     Comparison,
+    Gain,
     Metrics,
     ModelRow,
     PostKind,
@@ -29,7 +31,7 @@ from backend.evaluation.results import (
     PostRow,
     Report,
 )
-from backend.evaluation.said import Said, from_labels, from_scores
+from backend.evaluation.said import Said, from_labels
 from backend.evaluation.sets import freeze_test_split, frozen_test_split, write_labelled, write_texts
 from backend.evaluation.stored import (
     headline,
@@ -65,6 +67,18 @@ class EvaluationService:
     def sets(self, project_id: int) -> list[EvaluationSet]:
         """The newest version of each set, the test split first, then by name."""
         return self._evaluations.sets(project_id)
+
+    def shown_sets(self, project_id: int) -> list[EvaluationSet]:
+        """The versions of sets that figures are shown on, the test split first, then by name.
+
+        The newest on which a model was evaluated: a version that was frozen since, for a run that
+        is still at work or failed, must not hide what is known. The newest at all where none was.
+        """
+        return self._evaluations.shown_sets(project_id)
+
+    def only_on_earlier(self, set_id: int) -> int:
+        """How many models were evaluated on earlier versions of a set and not on this one."""
+        return self._evaluations.only_on_earlier(self._set(set_id))
 
     def get_set(self, project_id: int, name_or_id: str) -> EvaluationSet:
         """The newest version of a set by its name or, where none has that name, by its id.
@@ -155,14 +169,9 @@ class EvaluationService:
             InvalidInputError: the frames do not fit the policy or the set.
         """
         evaluation_set = self._set(set_id)
-        rows = self._evaluations.rows(set_id)
-        codes = list(self._evaluations.names(policy_version_id))
-        scores = read_scores(predictions, codes).of(rows.ids)
-        thresholds = choose_thresholds(
-            read_scores(validation, codes), self._validation_decisions(evaluation_set.project_id)
+        said, thresholds = judge_scores(
+            self._evaluations, evaluation_set, policy_version_id, validation, predictions
         )
-        names = self._evaluations.names(evaluation_set.policy_version_id)
-        said = from_scores(rows, list(names), yes_no(evaluation_set), scores, thresholds)
         evaluation = Evaluation(
             project_id=evaluation_set.project_id,
             set_id=set_id,
@@ -175,7 +184,25 @@ class EvaluationService:
             job_id=job_id,
             created_by=person,
         )
-        return self._store(evaluation, said, names, of=len(rows.ids))
+        names = self._evaluations.names(evaluation_set.policy_version_id)
+        return self._store(evaluation, said, names, of=evaluation_set.rows)
+
+    def gained(self, evaluation: Evaluation, *, validation: pd.DataFrame, predictions: pd.DataFrame) -> Gain:
+        """What a model that was evaluated gained over what it was before a step of its training.
+
+        Args:
+            evaluation: of the model as it is.
+            validation, predictions: of the model as it was, like those of `ingest`; they are not stored.
+
+        Raises:
+            InvalidInputError: the frames do not fit the policy or the set.
+        """
+        evaluation_set = self._set(evaluation.set_id)
+        before, _ = judge_scores(
+            self._evaluations, evaluation_set, evaluation.policy_version_id, validation, predictions
+        )
+        names = self._evaluations.names(evaluation_set.policy_version_id)
+        return gain(evaluation_set, self._judged(evaluation), before.judged, names)
 
     def evaluate_teacher(self, set_id: int, person: str) -> Evaluation | None:
         """Judge the teacher's stored first answers on the posts of a set that it answered.
@@ -377,10 +404,6 @@ class EvaluationService:
     def _name(self, evaluation: Evaluation) -> str:
         number = self._evaluations.run_number(evaluation.run_id) if evaluation.run_id else None
         return naming.model_name(evaluation.model_kind, evaluation.model, number)
-
-    def _validation_decisions(self, project_id: int) -> dict[int, tuple[str, ...]]:
-        decided = self._evaluations.decided(project_id, Split.VALIDATION)
-        return {one.item_id: one.labels for one in decided}
 
     def _store(
         self,

@@ -74,7 +74,8 @@ class ColumnMapping:
         if purpose is Purpose.ANSWERS:
             if self.answer_labels is None:
                 raise InvalidInputError(
-                    "None of the columns holds the teacher's labels.", f"Say which with --labels. {hint}"
+                    "None of the columns holds the teacher's labels.",
+                    f"Choose them, on the command line with --labels. {hint}",
                 )
             if self.id is None and self.text is None:
                 raise InvalidInputError(
@@ -84,12 +85,13 @@ class ColumnMapping:
             return
         if self.text is None:
             raise InvalidInputError(
-                "The file has no column with the posts' text.", f"Say which with --text. {hint}"
+                "The file has no column with the posts' text.",
+                f"Choose it, on the command line with --text. {hint}",
             )
         if purpose is Purpose.SET and not self.labels:
             raise InvalidInputError(
                 "None of the columns holds labels, which an evaluation set needs.",
-                f"Say which with --labels. {hint}",
+                f"Choose them, on the command line with --labels. {hint}",
             )
 
 

@@ -75,7 +75,7 @@ class OverviewService:
         run = self._repository.champion_run(project_id)
         name = f"Run {run.number}" if run else "Base model"
         evaluations = EvaluationService(self._session)
-        sets = [each for each in evaluations.sets(project_id) if each.origin is SetOrigin.TEST_SPLIT]
+        sets = [each for each in evaluations.shown_sets(project_id) if each.origin is SetOrigin.TEST_SPLIT]
         if not sets:
             return Champion(name)
         rows = evaluations.table(project_id, sets[0].id)

@@ -47,7 +47,8 @@ class Known:
         answers: how many rows to learn are taught which set of labels.
         shape: of the base model; None where it is not here.
         workload: None where the base model is not here, or no row can be learned.
-        memory, free: bytes that it takes and that there are.
+        memory: bytes that it takes.
+        least_memory: bytes that it takes with rows as small as can be.
     """
 
     plan: Plan
@@ -56,7 +57,7 @@ class Known:
     shape: Shape | None = None
     workload: Workload | None = None
     memory: float | None = None
-    free: float | None = None
+    least_memory: float | None = None
 
 
 def cautions(known: Known) -> tuple[Caution, ...]:
@@ -66,12 +67,19 @@ def cautions(known: Known) -> tuple[Caution, ...]:
 
 
 def _memory(known: Known) -> Iterator[Caution]:
-    if known.memory and known.free and known.memory > known.free:
+    free = known.plan.free
+    if known.memory is None or known.least_memory is None or known.memory <= free:
+        return
+    message = f"This takes about {_gigabytes(known.memory)} of memory, and {_gigabytes(free)} are free."
+    if known.least_memory > free:
         yield Caution(
-            f"This takes about {_gigabytes(known.memory)} of memory, and {_gigabytes(known.free)} are free.",
-            "Lower the sequence length or the rank, let fewer layers learn, or choose a smaller base model.",
+            message,
+            "Lower the sequence length or the rank, let fewer layers learn, choose the method qlora or a "
+            "smaller base model.",
             fatal=True,
         )
+    else:
+        yield Caution(message, "Rows are made smaller until they fit, which takes longer.")
 
 
 def _sizes(known: Known) -> Iterator[Caution]:
@@ -84,6 +92,8 @@ def _sizes(known: Known) -> Iterator[Caution]:
             f"Set it to {shape.context:,} or less.",
             fatal=True,
         )
+    if config.method == "full":
+        return
     linears = targeted(shape, config)
     if not linears:
         yield Caution(
@@ -146,6 +156,9 @@ def _steps(known: Known) -> Iterator[Caution]:
             f"{workload.steps} steps are too few to learn from.",
             "Take more passes over the rows, or a smaller batch.",
         )
+    if config.method == "full":
+        # All weights together learn at far lower rates.
+        return
     move = config.learning_rate * workload.steps
     if move < (_LEAST_MOVE_LARGE if shape.weights >= _LARGE else LEAST_MOVE):
         yield Caution(

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from backend.errors import InvalidInputError
-from training.job import PRESETS, Config
+from training.job import PRESETS, Config, Preference
+
+_PREFERENCE = "preference"
+_ON, _OFF = {"true", "yes", "on"}, {"false", "no", "off", "none"}
 
 CUSTOM = "custom"
 """The preset's name where settings were changed by hand."""
@@ -24,22 +28,35 @@ def configure(preset: str, changes: Mapping[str, Any] | None = None, seed: int |
         raise InvalidInputError(f"There is no preset {preset!r}.", f"Choose {', '.join(PRESETS)}.")
     values: dict[str, Any] = PRESETS[preset].model_dump()
     for name, value in (changes or {}).items():
-        values[name] = _read(name, value)
+        group, _, inner = name.partition(".")
+        if group == _PREFERENCE and inner:
+            values[group] = (values[group] or {}) | {inner: value}
+        elif name == _PREFERENCE and str(value).lower() in _ON:
+            values[name] = values[name] or {}
+        elif name == _PREFERENCE and str(value).lower() in _OFF:
+            values[name] = None
+        else:
+            values[name] = _read(name, value)
     if seed is not None:
         values["seed"] = seed
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "the settings"
-        if name not in Config.model_fields:
+        said = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            # Single settings can be, but not together.
+            raise InvalidInputError(f"These settings do not go together: {said}.") from error
+        known = _known()
+        place = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
             raise InvalidInputError(
-                f"There is no setting {name!r}.", f"Settings are {', '.join(Config.model_fields)}."
+                f"There is no setting {place!r}.", f"Settings are {', '.join(known)}."
             ) from error
-        raise InvalidInputError(
-            f"{name} cannot be {values[name]!r}: {first['msg']}.",
-            Config.model_fields[name].description or "",
-        ) from error
+        # Of a setting that may have several types, the place ends in the type.
+        name = place if place in known else place.partition(".")[0]
+        about = known[name].description if name in known else None
+        raise InvalidInputError(f"{name} cannot be {first['input']!r}: {said}.", about or "") from error
 
 
 def preset_name(preset: str, config: Config) -> str:
@@ -48,6 +65,12 @@ def preset_name(preset: str, config: Config) -> str:
     if named is None or named.model_copy(update={"seed": config.seed}) != config:
         return CUSTOM
     return preset
+
+
+def _known() -> dict[str, FieldInfo]:
+    """All settings by name, those of the preference step as "preference.beta"."""
+    of_step = {f"{_PREFERENCE}.{name}": field for name, field in Preference.model_fields.items()}
+    return {**Config.model_fields, **of_step}
 
 
 def _read(name: str, value: Any) -> Any:

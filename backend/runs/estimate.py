@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from backend.errors import InvalidInputError
 from backend.runs import cautions
 from backend.runs.speeds import Pace
 from backend.runs.views import Estimate, Phases
 from backend.runs.workload import Plan, Workload, workload
-from training import machine
-from training.cost import Shape, UnknownShapeError, memory
-from training.data import forms_of
+from training.cost import Device, Shape, UnknownShapeError, lower_bytes, peak_memory
 from training.job import Config
 from training.policy import Policy
-from training.prompt import PromptError, Renderer
+from training.prompt import PromptError, Renderer, forms_of
 from training.rows import ROW_TOKENS
 
 SAMPLE = 500
@@ -45,27 +42,25 @@ def estimate(
     Raises:
         InvalidInputError: the base model's tokenizer cannot render a prompt.
     """
-    gpu = machine.first_gpu()
-    device: Literal["cpu", "cuda"] = "cpu" if gpu is None else "cuda"
-    free = machine.free_memory() if gpu is None else gpu.free
     shape = _shape(folder)
     if folder is None or shape is None:
         return Estimate(
             examples=_examples(plan),
-            memory_free=free,
+            memory_free=plan.free,
             cautions=cautions.cautions(cautions.Known(plan, policy, answers)),
         )
     try:
         renderer = Renderer(folder, policy)
     except PromptError as error:
         raise InvalidInputError("This base model cannot be taught.", f"{error}.") from error
-    budget = pace.speed.row_tokens if pace else ROW_TOKENS[device]
+    budget = pace.speed.row_tokens if pace else ROW_TOKENS[plan.device]
     work = workload(plan, renderer, shape, budget)
-    needed = None if work is None else _memory(shape, plan.config, work, pace, device)
-    known = cautions.Known(plan, policy, answers, shape, work, needed, free)
-    found = cautions.cautions(known)
     if work is None:
-        return Estimate(examples=_examples(plan), memory_free=free, cautions=found)
+        found = cautions.cautions(cautions.Known(plan, policy, answers, shape))
+        return Estimate(examples=_examples(plan), memory_free=plan.free, cautions=found)
+    needed = _memory(shape, plan, work, work.longest_row, pace)
+    least = _memory(shape, plan, work, work.longest_example, pace)
+    found = cautions.cautions(cautions.Known(plan, policy, answers, shape, work, needed, least))
     return Estimate(
         examples=work.examples,
         steps=work.steps,
@@ -76,7 +71,7 @@ def estimate(
         pace=None if pace is None else pace.source,
         pace_alike=pace is not None and pace.alike,
         memory=needed,
-        memory_free=free,
+        memory_free=plan.free,
         memory_measured=pace is not None,
         cautions=found,
     )
@@ -91,18 +86,27 @@ def phases(work: Workload, pace: Pace) -> Phases:
     return Phases(
         loading=pace.speed.loading_seconds,
         training=training + saves * pace.speed.saving_seconds,
+        preferring=work.preferring / per_second.get("preferring", per_second["training"]),
         scoring=work.scoring / per_second.get("scoring", per_second["training"]),
     )
 
 
-def _memory(
-    shape: Shape, config: Config, work: Workload, pace: Pace | None, device: Literal["cpu", "cuda"]
-) -> float:
+def _memory(shape: Shape, plan: Plan, work: Workload, longest: int, pace: Pace | None) -> float:
     """Bytes by the formula; where a job was measured, what it used and the formula's difference to it."""
-    here = memory(shape, config, work.longest_row, device)
+    here = _formula(shape, plan.config, longest, work.kept_tokens, plan.device)
     if pace is None:
         return here
-    return pace.speed.peak_bytes + here - memory(shape, pace.config, pace.speed.longest_row, device)
+    speed = pace.speed
+    return (
+        speed.peak_bytes
+        + here
+        - _formula(shape, pace.config, speed.longest_row, speed.kept_tokens, plan.device)
+    )
+
+
+def _formula(shape: Shape, config: Config, longest: int, kept_tokens: int, device: Device) -> float:
+    kept = lower_bytes(shape, config, kept_tokens, device)
+    return peak_memory(shape, config, longest, device) + kept
 
 
 def _shape(folder: Path | None) -> Shape | None:
@@ -119,5 +123,5 @@ def _examples(plan: Plan) -> int:
     """Examples of one pass where they cannot be rendered."""
     if not plan.sample:
         return plan.rows
-    forms = sum(len(forms_of(row, plan.config.answers)) for row in plan.sample)
+    forms = sum(len(forms_of(row.analysis, plan.config.answers)) for row in plan.sample)
     return round(plan.rows * forms / len(plan.sample))

@@ -23,6 +23,7 @@ from backend.runs.speeds import Trial, best_pace
 from backend.runs.views import Estimate
 from backend.runs.workload import Plan, Posts
 from backend.settings import Settings, get_settings
+from training import machine
 from training.data import Row
 from training.job import Config
 from training.policy import Policy
@@ -101,6 +102,8 @@ class EstimateService:
             self._runs.has_base_evaluation(set_id, base_model, version.policy_version_id)
             for set_id in (*set_ids, *([test.id] if test else []))
         ]
+        curation, gpu = CurationService(self._session), machine.first_gpu()
+        pairs = curation.pair_counts(version.id).learned(config.answers) if config.preference else 0
         return Plan(
             config=config,
             rows=int(rows.get(Split.TRAIN.value, 0)),
@@ -110,6 +113,9 @@ class EstimateService:
             sets=[Posts(size.posts, size.characters) for size in sizes],
             # A test split that is not frozen yet will be new to the base model.
             score_base=not all(scored) or (test is None and sizes[-1].posts > 0),
+            pairs=pairs,
+            free=machine.free_memory() if gpu is None else gpu.free,
+            device="cpu" if gpu is None else "cuda",
         )
 
     def _policy(self, version: DatasetVersion) -> Policy:

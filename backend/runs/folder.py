@@ -25,6 +25,12 @@ _SCHEMA = pa.schema(
         ("harmful", pa.list_(pa.string())),
     ]
 )
+_PAIR_SCHEMA = pa.schema(
+    [
+        *_SCHEMA,
+        *(_SCHEMA.field(name).with_name(f"rejected_{name}") for name in ("labels", "analysis", "harmful")),
+    ]
+)
 # All refused rows are counted; only so many are listed in the database.
 _REFUSED_KEPT = 50
 
@@ -44,13 +50,22 @@ def write_rows(path: Path, frames: Iterable[pd.DataFrame]) -> int:
     Returns:
         How many rows were written.
     """
+    return _write(path, frames, _SCHEMA)
+
+
+def write_pairs(path: Path, frames: Iterable[pd.DataFrame]) -> int:
+    """Write pairs likewise: the same columns, and rejected_labels, rejected_analysis, rejected_harmful."""
+    return _write(path, frames, _PAIR_SCHEMA)
+
+
+def _write(path: Path, frames: Iterable[pd.DataFrame], schema: pa.Schema) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.partial")
     rows = 0
     try:
-        with pq.ParquetWriter(aside, _SCHEMA) as writer:
+        with pq.ParquetWriter(aside, schema) as writer:
             for frame in frames:
-                writer.write_table(_table(frame))
+                writer.write_table(_table(frame, schema))
                 rows += len(frame)
         aside.replace(path)
     finally:
@@ -58,17 +73,16 @@ def write_rows(path: Path, frames: Iterable[pd.DataFrame]) -> int:
     return rows
 
 
-def _table(frame: pd.DataFrame) -> pa.Table:
-    return pa.table(
-        {
-            "id": [str(value) for value in frame["id"]],
-            "text": list(frame["text"]),
-            "labels": [list(value) for value in frame["labels"]],
-            "analysis": [value if isinstance(value, str) else None for value in frame["analysis"]],
-            "harmful": [list(value) for value in frame["harmful"]],
-        },
-        schema=_SCHEMA,
-    )
+def _table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    columns = {field.name: _values(frame[field.name], field.type) for field in schema}
+    return pa.table(columns | {"id": [str(value) for value in frame["id"]]}, schema=schema)
+
+
+def _values(column: pd.Series[Any], kind: pa.DataType) -> list[Any]:
+    """Lists and texts as Arrow takes them; what pandas has for a missing text is none."""
+    if pa.types.is_list(kind):
+        return [list(value) for value in column]
+    return [value if isinstance(value, str) else None for value in column]
 
 
 def is_prepared(folder: Path) -> bool:
@@ -104,18 +118,26 @@ def kept_result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def read_predictions(folder: Path, name: str, *, base: bool = False) -> pd.DataFrame:
-    """The probabilities of one set: id, p_<code>…, any_violation, valid_mass."""
-    place = folder / "predictions" / "base" if base else folder / "predictions"
-    return pd.read_parquet(place / f"{name}.parquet")
+def read_predictions(folder: Path, name: str, *, by: str = "") -> pd.DataFrame:
+    """The probabilities of one set: id, p_<code>…, any_violation, valid_mass.
+
+    Args:
+        folder: the job's.
+        name: the set's name there.
+        by: whose they are: the job's own model, or `training.job.BASE` or `BEFORE_PREFERENCE`.
+    """
+    return pd.read_parquet(_predictions(folder, name, by))
 
 
-def read_for_thresholds(folder: Path, *, base: bool = False) -> pd.DataFrame:
+def read_for_thresholds(folder: Path, *, by: str = "") -> pd.DataFrame:
     """The probabilities of the posts that thresholds are chosen on."""
-    return read_predictions(folder, THRESHOLDS, base=base)
+    return read_predictions(folder, THRESHOLDS, by=by)
 
 
-def has_predictions(folder: Path, name: str, *, base: bool = False) -> bool:
+def has_predictions(folder: Path, name: str, *, by: str = "") -> bool:
     """Whether a set was scored."""
-    place = folder / "predictions" / "base" if base else folder / "predictions"
-    return (place / f"{name}.parquet").is_file()
+    return _predictions(folder, name, by).is_file()
+
+
+def _predictions(folder: Path, name: str, by: str) -> Path:
+    return folder / "predictions" / by / f"{name}.parquet"

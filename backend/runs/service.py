@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 from backend import events
 from backend.base_models import checked_name
 from backend.curation.service import CurationService
-from backend.db.models import DatasetVersion, Project, Run
+from backend.db.models import DatasetVersion, Evaluation, Project, Run
 from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind, SetOrigin
 from backend.db.models.jobs import JobKind
 from backend.errors import ConflictError, InvalidInputError, NotFoundError
-from backend.evaluation.results import ModelRow
+from backend.evaluation.gain import read_gains, write_gains
+from backend.evaluation.results import Gain, ModelRow
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import TrainPayload
 from backend.jobs.service import JobService
@@ -28,7 +29,7 @@ from backend.runs.choices import configure, preset_name
 from backend.runs.repository import RunRepository
 from backend.runs.views import RunSummary
 from backend.settings import Settings, get_settings
-from training.job import THRESHOLDS, Config
+from training.job import BASE, BEFORE_PREFERENCE, PAIRS, THRESHOLDS, VALIDATION_PAIRS, Config
 from training.job import Job as TrainerJob
 
 FIRST_PRESET = "standard"
@@ -73,7 +74,8 @@ class RunService:
             person: who starts it.
 
         Raises:
-            InvalidInputError: nothing to learn, an unknown preset, or no such folder of a base model.
+            InvalidInputError: nothing to learn or to prefer, an unknown preset, or no such folder of a
+                base model.
         """
         version = self._version(version_id)
         if version.project_id != project_id:
@@ -82,6 +84,8 @@ class RunService:
         chosen = config or configure(preset)
         if seed is not None:
             chosen = chosen.model_copy(update={"seed": seed})
+        if chosen.preference is not None:
+            self._require_pairs(version, chosen)
         name = checked_name(base_model or self._settings.base_model)
         sets = self._sets(project_id, set_ids, person)
         job = JobService(self._session, self._settings).create(
@@ -140,7 +144,7 @@ class RunService:
         return self._runs.decisions_after(project_id, self._runs.last_judgement_learned(project_id))
 
     def list(self, project_id: int) -> Sequence[RunSummary]:
-        """A project's runs with their figures on the newest test split, the newest run first."""
+        """A project's runs with their figures on the test split as it is shown, the newest run first."""
         champion = self._project(project_id).champion_run_id
         headlines = self._headlines(project_id)
         return [
@@ -211,10 +215,15 @@ class RunService:
         """Write the trainer's folder, unless it is complete; `job.json` comes last."""
         if job_folder.is_prepared(folder):
             return
-        evaluation = EvaluationService(self._session)
+        evaluation, curation = EvaluationService(self._session), CurationService(self._session)
         set_ids = self._payload(run).set_ids
+        config = Config.model_validate(run.config)
+        version_id = run.dataset_version_id
         for split, name in ((Split.TRAIN, "train"), (Split.VALIDATION, job_folder.VALIDATION)):
-            job_folder.write_rows(folder / f"{name}.parquet", self._frames(run.dataset_version_id, split))
+            job_folder.write_rows(folder / f"{name}.parquet", self._frames(version_id, split))
+        if config.preference is not None:
+            for split, name in ((Split.TRAIN, PAIRS), (Split.VALIDATION, VALIDATION_PAIRS)):
+                job_folder.write_pairs(folder / f"{name}.parquet", curation.pair_frame(version_id, split))
         for set_id in set_ids:
             path = folder / "sets" / f"{job_folder.set_name(set_id)}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -225,7 +234,7 @@ class RunService:
             kind="train",
             base_model=run.base_model,
             policy=policies.training_policy(policies.get(run.policy_version_id)),
-            config=Config.model_validate(run.config),
+            config=config,
             sets=(THRESHOLDS, *(job_folder.set_name(set_id) for set_id in set_ids)),
             score_base=any(not self._base_is_scored(run, set_id) for set_id in set_ids),
         ).write(folder)
@@ -233,27 +242,46 @@ class RunService:
     def collect(self, run: Run, folder: Path) -> None:
         """Read what the trainer left into the run and its evaluations."""
         result = job_folder.kept_result(folder)
-        run.result = result
         run.prompt_hash = result["hashes"]["prompt"]
+        gains = []
         for set_id in self._payload(run).set_ids:
-            self._ingest(run, folder, set_id, base=False)
-            scored = job_folder.has_predictions(folder, job_folder.set_name(set_id), base=True)
+            evaluation = self._ingest(run, folder, set_id, base=False)
+            name = job_folder.set_name(set_id)
+            if job_folder.has_predictions(folder, name, by=BEFORE_PREFERENCE):
+                gains.append(self._gained(evaluation, folder, name))
+            scored = job_folder.has_predictions(folder, name, by=BASE)
             if scored and not self._base_is_scored(run, set_id):
                 self._ingest(run, folder, set_id, base=True)
             EvaluationService(self._session).evaluate_teacher(set_id, run.created_by)
+        if gains:
+            result["preference"] = result.get("preference", {}) | {"gains": write_gains(gains)}
+        run.result = result
         events.record(self._session, run.project_id, run.created_by, f"Run {run.number} finished")
         self._session.flush()
 
-    def _ingest(self, run: Run, folder: Path, set_id: int, *, base: bool) -> None:
-        EvaluationService(self._session).ingest(
+    def preference_gains(self, run_id: int) -> Sequence[Gain]:
+        """What a run's preference step brought, on each set that it was scored on in its own job."""
+        run = self._runs.get(run_id)
+        return read_gains(run.result if run else None)
+
+    def _gained(self, evaluation: Evaluation, folder: Path, name: str) -> Gain:
+        return EvaluationService(self._session).gained(
+            evaluation,
+            validation=job_folder.read_for_thresholds(folder, by=BEFORE_PREFERENCE),
+            predictions=job_folder.read_predictions(folder, name, by=BEFORE_PREFERENCE),
+        )
+
+    def _ingest(self, run: Run, folder: Path, set_id: int, *, base: bool) -> Evaluation:
+        by = BASE if base else ""
+        return EvaluationService(self._session).ingest(
             set_id,
             model_kind=ModelKind.BASE if base else ModelKind.RUN,
             model=run.base_model,
             run_id=None if base else run.id,
             policy_version_id=run.policy_version_id,
             prompt_hash=run.prompt_hash,
-            validation=job_folder.read_for_thresholds(folder, base=base),
-            predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id), base=base),
+            validation=job_folder.read_for_thresholds(folder, by=by),
+            predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id), by=by),
             job_id=run.job_id,
             person=run.created_by,
         )
@@ -283,7 +311,7 @@ class RunService:
 
     def _headlines(self, project_id: int) -> dict[int, ModelRow]:
         evaluation = EvaluationService(self._session)
-        tests = [found for found in evaluation.sets(project_id) if found.origin is SetOrigin.TEST_SPLIT]
+        tests = [found for found in evaluation.shown_sets(project_id) if found.origin is SetOrigin.TEST_SPLIT]
         rows = evaluation.table(project_id, tests[0].id) if tests else []
         return {row.run_id: row for row in rows if row.run_id is not None}
 
@@ -293,6 +321,22 @@ class RunService:
     def _payload(self, run: Run) -> TrainPayload:
         job = JobService(self._session, self._settings).get(run.job_id)
         return TrainPayload.model_validate(job.payload)
+
+    def _require_pairs(self, version: DatasetVersion, config: Config) -> None:
+        pairs = CurationService(self._session).pair_counts(version.id)
+        if pairs.learned(config.answers):
+            return
+        if pairs.reasons:
+            raise InvalidInputError(
+                f"In dataset version {version.number} people corrected reasons only, and a student that "
+                "learns labels only has nothing to prefer in them.",
+                "Let it learn reasons too, or switch the preference step off.",
+            )
+        raise InvalidInputError(
+            f"Dataset version {version.number} has nothing to learn a preference from: in none of its "
+            "training rows does people's answer stand in place of one of the teacher's.",
+            "Switch the preference step off; or review answers and build a version with handling review.",
+        )
 
     def _version(self, version_id: int) -> DatasetVersion:
         version = self._runs.version(version_id)

@@ -121,7 +121,7 @@ def measure(trial: Trial, settings: Settings) -> Speed:
     config = trial.config.model_copy(
         update={
             "batch_size": min(trial.config.batch_size, _BATCH[device]),
-            **{"epochs": 1, "validations": 1, "patience": None, "choose": "loss"},
+            **{"epochs": 1, "validations": 1, "patience": None, "choose": "loss", "preference": None},
         }
     )
     with tempfile.TemporaryDirectory(prefix="overrule-speed-") as scratch:

@@ -16,12 +16,13 @@ class Phases:
 
     loading: float
     training: float
+    preferring: float
     scoring: float
 
     @property
     def total(self) -> float:
         """From the start to the last score."""
-        return self.loading + self.training + self.scoring
+        return self.loading + self.training + self.preferring + self.scoring
 
 
 @dataclass(frozen=True, slots=True)

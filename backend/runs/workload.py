@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.cost import (
+    KEPT_SHARE,
     Counts,
+    Device,
     Shape,
     answer_nodes,
     counted,
     counted_scoring,
     forward_work,
+    learning_layers,
+    lower_bytes,
+    lower_work,
     padded_tokens,
     steps_in,
     training_work,
@@ -42,6 +47,9 @@ class Plan:
         choosing: the posts that thresholds are chosen on.
         sets: the posts of each evaluation set.
         score_base: whether the base model is scored, too.
+        pairs: posts to learn a preference from, where the settings have that step.
+        free: bytes of memory there are.
+        device: where it would run.
     """
 
     config: Config
@@ -51,6 +59,9 @@ class Plan:
     choosing: Posts
     sets: Sequence[Posts]
     score_base: bool
+    pairs: int
+    free: float
+    device: Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +75,10 @@ class Workload:
         peer_tokens: that are computed where each example stands alone, padded to its batch's longest.
         learned_tokens: that the loss counts.
         longest_row: tokens of the longest packed row.
+        longest_example: tokens of the longest example, which no smaller row can split.
+        kept_tokens: for which the frozen layers' states are kept; 0 where they are not.
         validations: how often validation is taken.
-        training, validating, scoring: floating-point operations of the whole run.
+        training, validating, preferring, scoring: floating-point operations of the whole run.
         encoded: the sample, tokenised.
         complete: whether the sample is all there is.
     """
@@ -76,9 +89,12 @@ class Workload:
     peer_tokens: int
     learned_tokens: int
     longest_row: int
+    longest_example: int
+    kept_tokens: int
     validations: int
     training: float
     validating: float
+    preferring: float
     scoring: float
     encoded: Encoded
     complete: bool
@@ -99,18 +115,23 @@ def workload(plan: Plan, renderer: Renderer, shape: Shape, row_tokens: int) -> W
     if not found:
         return None
     complete = len(plan.sample) >= plan.rows
-    share = plan.rows / len(plan.sample)
-    examples = round(len(found) * share)
+    examples = round(len(found) * plan.rows / len(plan.sample))
     batches = _batches(found, config, complete=complete)
     each = [counted(batch, row_tokens) for batch in batches]
     seen = sum(each, Counts())
     scale = examples / seen.examples
+    held_out = plan.validation_rows / len(plan.sample)
     steps = steps_in(examples, config)
     validations = min(config.validations, steps) if plan.validation_rows else 0
-    once = forward_work(shape, counted(found, row_tokens)) * plan.validation_rows / len(plan.sample)
+    kept_tokens = _kept_tokens(plan, shape, found, examples)
+    kept = kept_tokens > 0
+    layers = learning_layers(shape, config) if kept else shape.layers
+    validating = validations * held_out * forward_work(shape, counted(found, row_tokens), layers)
+    once = scale * sum(training_work(shape, config, counts, kept=kept) for counts in each)
+    lower = (scale + held_out * len(found) / seen.examples) * lower_work(shape, config, seen) if kept else 0.0
     choosing, sets = _scoring(plan, encoded, renderer, shape)
     if config.choose == "macro_f1":
-        once += choosing
+        validating += validations * choosing
     return Workload(
         examples=examples,
         steps=steps,
@@ -118,13 +139,38 @@ def workload(plan: Plan, renderer: Renderer, shape: Shape, row_tokens: int) -> W
         peer_tokens=round(padded_tokens(batches) * scale),
         learned_tokens=round(seen.states * scale),
         longest_row=max(counts.longest for counts in each),
+        longest_example=max(map(len, found)),
+        kept_tokens=kept_tokens,
         validations=validations,
-        training=config.epochs * scale * sum(training_work(shape, config, counts) for counts in each),
-        validating=validations * once,
-        scoring=(1 + plan.score_base) * (choosing + sets),
+        training=config.epochs * once + lower,
+        validating=validating,
+        preferring=_preferring(plan, once / examples, scale * forward_work(shape, seen) / examples),
+        scoring=(1 + plan.score_base + (config.preference is not None)) * (choosing + sets),
         encoded=encoded,
         complete=complete,
     )
+
+
+def _kept_tokens(plan: Plan, shape: Shape, found: Sequence[Example], examples: int) -> int:
+    """Tokens for which the frozen layers' states are kept: all or, where they would take too much, none."""
+    own = sum(len(example) - len(example.prefix) for example in found) / len(found)
+    tokens = round(own * (examples + plan.validation_rows * len(found) / len(plan.sample)))
+    size = lower_bytes(shape, plan.config, tokens, plan.device)
+    return tokens if 0 < size <= KEPT_SHARE * plan.free else 0
+
+
+def _preferring(plan: Plan, training: float, forward: float) -> float:
+    """Floating-point operations of the preference step, a side of a pair being about as long as an example.
+
+    Args:
+        plan: the fine-tune.
+        training, forward: of one example.
+    """
+    if plan.config.preference is None:
+        return 0.0
+    # The base model's word on the pairs, and how many are right before the step and after it.
+    passes = plan.config.preference.epochs * training + 3 * forward
+    return 2 * plan.pairs * passes + plan.validation_rows * forward
 
 
 def _batches(examples: Sequence[Example], config: Config, *, complete: bool) -> list[list[Example]]:

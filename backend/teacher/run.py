@@ -64,6 +64,8 @@ class _Teaching:
         self._posts = assignment.posts(database)
         self._next = asyncio.Lock()
         self._failures = 0
+        self._any_reply = False
+        self._last_failure: AskFailedError | None = None
         self._outcomes: list[Outcome] = []
         self._storing = asyncio.Lock()
         self._keeping: set[asyncio.Task[None]] = set()
@@ -101,6 +103,9 @@ class _Teaching:
         except ExceptionGroup as errors:
             stopped, _ = errors.split(TeacherStoppedError)
             raise (stopped or errors).exceptions[0] from None
+        if self._last_failure is not None and not self._any_reply:
+            # So few posts that patience never ran out, but not one was answered.
+            raise _given_up(self._assignment.endpoint, self._last_failure)
 
     async def _ask_on(self, client: TeacherClient) -> None:
         while (post := await self._take()) is not None:
@@ -134,10 +139,11 @@ class _Teaching:
             _log.info("post %d, round %d: %s: %s", post.item_id, round_, error.kind, error.message)
             await self._keep(Unanswered(post, round_, error.kind, error.message))
             self._failures += 1
+            self._last_failure = error
             if self._failures >= self._assignment.endpoint.patience:
                 raise _given_up(self._assignment.endpoint, error) from error
             return None
-        self._failures = 0
+        self._failures, self._any_reply = 0, True
         policy, none_label = self._assignment.prompt.policy, self._assignment.none_label
         answer = await asyncio.to_thread(read_reply, post, round_, reply, policy, none_label)
         await self._keep(answer)

@@ -61,7 +61,7 @@ def test_every_verdict_by_key(desk: App) -> None:
     expect(page.get_by_role("textbox", name="Reason")).to_have_value(
         '"post" breaks the rules on hate and scam: is hate; is scam.'
     )
-    press(page, "Enter")
+    press(page, "s")
     place(page, 3)
     assert verdicts(desk.database)[-1] is Verdict.WRONG_LABELS
 
@@ -70,7 +70,7 @@ def test_every_verdict_by_key(desk: App) -> None:
     expect(reason).to_be_focused()
     page.keyboard.type(" And it says so.")
     press(page, "Tab")
-    press(page, "Enter")
+    press(page, "s")
     place(page, 4)
     assert verdicts(desk.database)[-1] is Verdict.BAD_REASON
 
@@ -134,7 +134,7 @@ def test_keys_pressed_in_a_hurry_all_count(desk: App) -> None:
     page = desk.open("review")
     place(page, 1)
     begin(page)
-    for key in ("2", "1", "Enter"):
+    for key in ("2", "1", "s"):
         page.keyboard.press(key)
     place(page, 2)
     with desk.database.read() as session:
@@ -195,6 +195,18 @@ def test_the_first_page_after_a_start_has_its_frame_and_fits_the_screen(desk: Ap
         assert page.locator(".stMain").evaluate("main => main.scrollHeight") <= 800
 
 
+def test_enter_does_what_the_focused_button_says(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    begin(page)
+    press(page, "1")
+    expect(page.get_by_role("textbox", name="Reason")).to_be_visible()
+    page.get_by_role("button", name="Back").press("Enter")
+    expect(page.get_by_role("textbox", name="Reason")).to_have_count(0)
+    place(page, 1)
+    assert verdicts(desk.database) == []
+
+
 def test_a_queue_chosen_by_mouse_leaves_the_keys_to_the_desk(desk: App) -> None:
     seed(desk.database)
     page = desk.open("review")
@@ -205,6 +217,6 @@ def test_a_queue_chosen_by_mouse_leaves_the_keys_to_the_desk(desk: App) -> None:
     begin(page)
     press(page, "2")
     expect(page.get_by_role("textbox", name="Reason")).to_be_visible()
-    press(page, "Enter")
+    press(page, "s")
     place(page, 2)
     assert verdicts(desk.database) == [Verdict.WRONG_LABELS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 from tests.tiny_model import make_tiny_model
 from training.data import Row
 from training.job import Config, Job
+from training.pairs import PairRow
 from training.policy import Category, Policy
 from training.prompt import Answer, Example, Renderer
 
@@ -72,6 +74,31 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
             "harmful": [list(row.harmful) for row in rows],
         }
     ).to_parquet(path)
+
+
+def make_pairs(count: int = 8) -> list[PairRow]:
+    """Rows with the answer that a teacher got wrong, each with a reason on both sides."""
+    return [
+        PairRow(
+            replace(row, id=f"p{row.id}", analysis=row.analysis or "It is so."),
+            replace(
+                row,
+                id=f"p{row.id}",
+                labels=() if row.labels else ("hate_speech",),
+                analysis=f"Somebody is meant {index}.",
+                harmful=(),
+            ),
+        )
+        for index, row in enumerate(make_rows(count))
+    ]
+
+
+def write_pairs(path: Path, pairs: Sequence[PairRow]) -> None:
+    write_rows(path, [pair.chosen for pair in pairs])
+    write_rows(path.with_suffix(".rejected"), [pair.rejected for pair in pairs])
+    rejected = pd.read_parquet(path.with_suffix(".rejected")).drop(columns=["id", "text"])
+    pd.concat([pd.read_parquet(path), rejected.add_prefix("rejected_")], axis=1).to_parquet(path)
+    path.with_suffix(".rejected").unlink()
 
 
 def write_job(

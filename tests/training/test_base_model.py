@@ -41,6 +41,31 @@ def test_folders_that_cannot_be_used_say_what_is_missing(tmp_path: Path, missing
         resolve(str(folder), tmp_path / "cache")
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True}, "an encoder with"),
+        ({"architectures": ["BertForMaskedLM"]}, "BertForMaskedLM, which does not write text"),
+        ({"architectures": ["ViTForImageClassification"]}, "does not write text"),
+        ({"architectures": ["Gemma3ForConditionalGeneration"], "text_config": {"a": 1}}, "text alone"),
+        ({"architectures": ["SomeForCausalLM"], "vision_config": {"a": 1}}, "text alone"),
+    ],
+)
+def test_models_of_another_family_are_refused(tmp_path: Path, config: dict[str, Any], said: str) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BaseModelError, match=said) as refused:
+        resolve(str(folder), tmp_path / "cache")
+    assert "choose a causal language model" in str(refused.value)
+
+
+def test_a_configuration_that_is_cut_short_is_said(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    (folder / "config.json").write_text('{"architectures": [')
+    with pytest.raises(BaseModelError, match="no JSON"):
+        resolve(str(folder), tmp_path / "cache")
+
+
 def test_offline_an_unknown_name_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(BaseModelError, match="switched off"):

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.training.conftest import examples_of, make_rows
+from training import methods
 from training.answers import answer_tree
 from training.cost import (
     Counts,
@@ -18,14 +19,16 @@ from training.cost import (
     counted_scoring,
     forward_work,
     learned_weights,
+    lower_bytes,
+    lower_work,
     padded_tokens,
     targeted,
     training_work,
 )
 from training.job import Config
-from training.layout import pack, tokens_computed
+from training.layout import PackedRow, pack, tokens_computed
 from training.prompt import Example, Renderer
-from training.student import Student, new_student
+from training.student import Student
 
 CPU = torch.device("cpu")
 
@@ -37,7 +40,7 @@ def examples(renderer: Renderer) -> list[Example]:
 
 def student(tiny: Path, **settings: object) -> tuple[Student, Config]:
     config = Config.model_validate({"rank": 4, "max_length": 256} | settings)
-    return new_student(tiny, config, CPU, "tiny"), config
+    return methods.begin(tiny, config, CPU, "tiny"), config
 
 
 def test_a_shape_is_that_of_the_model(tiny: Path) -> None:
@@ -66,6 +69,8 @@ def test_files_that_say_nothing_are_refused(tmp_path: Path) -> None:
         {"layers": 0.5, "rank": 3},
         {"targets": ("q_proj", "down_proj")},
         {"targets": r".*\.layers\.\d+\.self_attn\.[kv]_proj", "layers": 0.1},
+        {"dora": True},
+        {"method": "full"},
     ],
 )
 def test_learned_weights_are_those_that_peft_makes(tiny: Path, settings: dict[str, object]) -> None:
@@ -84,9 +89,15 @@ def test_counts_are_those_of_the_packed_rows(examples: list[Example]) -> None:
         assert found.tokens == sum(len(row.ids) for row in rows) == tokens_computed(examples, budget)
         assert found.examples == len(examples)
         assert found.states == sum(len(row.targets) for row in rows)
-        causal = [torch.ones(len(row.ids), len(row.ids)).tril() for row in rows]
-        masks = [row.mask if row.mask is not None else plain for row, plain in zip(rows, causal, strict=True)]
-        assert found.pairs == sum(int(mask.sum()) for mask in masks)
+        assert found.pairs == sum(int(_mask(row).sum()) for row in rows)
+        assert found.longest == max(len(row.ids) for row in rows)
+
+
+def _mask(row: PackedRow) -> torch.Tensor:
+    """Which token (first axis) sees which: the prefix, and its own example's past."""
+    blocks = torch.tensor([row.segments.prefix, *row.segments.lengths])
+    owner = torch.repeat_interleave(torch.arange(len(blocks)), blocks)
+    return ((owner[:, None] == owner[None, :]) | (owner[None, :] == 0)).tril()
 
 
 def test_a_peer_pads_each_example_to_its_batchs_longest(examples: list[Example]) -> None:
@@ -95,7 +106,9 @@ def test_a_peer_pads_each_example_to_its_batchs_longest(examples: list[Example])
     assert padded_tokens(batches) == 3 * max(lengths[:3]) + lengths[3]
 
 
-@pytest.mark.parametrize("settings", [{}, {"layers": 0.5}, {"targets": ("q_proj", "v_proj")}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"layers": 0.5}, {"targets": ("q_proj", "v_proj")}, {"method": "full"}]
+)
 def test_work_is_what_torch_counts(tiny: Path, examples: list[Example], settings: dict[str, object]) -> None:
     made, config = student(tiny, **settings)
     counts = counted(examples, 10_000)
@@ -117,6 +130,16 @@ def test_work_is_what_torch_counts(tiny: Path, examples: list[Example], settings
 def _matrices(counter: FlopCounterMode) -> float:
     counts = counter.get_flop_counts()["Global"]
     return float(sum(flops for kernel, flops in counts.items() if str(kernel) in ("aten.mm", "aten.addmm")))
+
+
+def test_frozen_layers_whose_output_is_kept_are_computed_once(tiny: Path, examples: list[Example]) -> None:
+    config = Config(layers=0.5, rank=4, max_length=256)
+    shape, counts = Shape.read(tiny), counted(examples, 10_000)
+    whole, kept = (training_work(shape, config, counts, kept=each) for each in (False, True))
+    assert lower_work(shape, config, counts) == pytest.approx(whole - kept)
+    assert lower_work(shape, Config(), counts) == 0
+    assert lower_bytes(shape, config, 100, "cpu") == 100 * 64 * 4
+    assert lower_bytes(shape, Config(), 100, "cpu") == 0
 
 
 def test_scoring_counts_the_prefix_once_and_the_tree_behind_each_post(renderer: Renderer) -> None:

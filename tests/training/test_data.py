@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.training.conftest import make_rows, write_rows
-from training.data import DataError, Row, encode, epoch_batches, forms_of, read_rows, require_some
-from training.prompt import Renderer
+from training.data import DataError, Row, encode, epoch_batches, read_rows, require_some
+from training.prompt import Answers, Renderer, forms_of
 
 
 def test_rows_read_back(tmp_path: Path) -> None:
@@ -31,10 +30,16 @@ def test_each_form_once(renderer: Renderer) -> None:
     reasoned = encode(rows, renderer, "reasoned", 256)
     assert reasoned.forms.count("reasoned") == reasons
     assert reasoned.forms.count("direct") == 8 - reasons
-    assert forms_of(replace(rows[1], analysis=" "), "both") == ("direct",)
+    explained = encode(rows, renderer, "explained", 256)
+    assert explained.forms.count("explained") == reasons
+    assert explained.forms.count("direct") == 8 - reasons
+    assert forms_of(" ", "both") == forms_of(None, "explained") == ("direct",)
 
 
-def test_what_cannot_be_learned_is_refused_by_name_and_the_rest_goes_on(renderer: Renderer) -> None:
+@pytest.mark.parametrize("answers", ["both", "reasoned", "explained"])
+def test_what_cannot_be_learned_is_refused_by_name_and_the_rest_goes_on(
+    renderer: Renderer, answers: Answers
+) -> None:
     good = make_rows(2)
     bad = [
         Row("no-labels", "hello", None),
@@ -43,13 +48,16 @@ def test_what_cannot_be_learned_is_refused_by_name_and_the_rest_goes_on(renderer
         Row("unknown", "hello", ("nonsense",)),
         Row("too-long", "hello", ("scam",), "word " * 400),
     ]
-    encoded = encode([*good, *bad], renderer, "both", 256)
+    encoded = encode([*good, *bad], renderer, answers, 256)
     assert encoded.rows_used == 2
     reasons = {refusal.id: refusal.reason for refusal in encoded.refused}
     assert set(reasons) == {row.id for row in bad}
     assert "nothing to learn" in reasons["no-labels"]
     assert "nonsense" in reasons["unknown"]
     assert "leave no room" in reasons["too-long"]
+    assert sum(encoded.labels.values()) + encoded.without_labels == 2
+    # No answer was cut: each ends as it was written.
+    assert all(example.answer[-1] == renderer.end_id for example in encoded.examples)
     # The refused row is not learned in its direct form either: a row is used whole or not at all.
     assert "too-long" not in encoded.ids
 

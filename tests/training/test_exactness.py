@@ -14,6 +14,7 @@ from training.checkpoints import Checkpoints
 from training.job import Config
 from training.layout import pack, tokens_computed
 from training.loop import Loop
+from training.objective import Teaching
 from training.progress import Reporter
 from training.prompt import Example, Renderer
 from training.stop import Stop
@@ -44,9 +45,8 @@ def examples(renderer: Renderer) -> list[Example]:
 def loop_of(student: Student, examples: Sequence[Example], folder: Path) -> Loop:
     return Loop(
         student,
-        examples,
-        [str(index) for index in range(len(examples))],
-        [],
+        Teaching(student, examples, [str(index) for index in range(len(examples))]),
+        None,
         CONFIG,
         checkpoints=Checkpoints(folder, "x"),
         reporter=Reporter(folder / "progress.jsonl"),
@@ -85,7 +85,7 @@ def test_packed_loss_and_gradients_equal_plain_hugging_face(
     loss = plain_loss(student, examples)
     torch.autograd.backward(loss)
     plain = gradients(student)
-    packed_loss = loop_of(student, examples, tmp_path).gradients(examples)
+    packed_loss = loop_of(student, examples, tmp_path).gradients(range(len(examples)))
     packed = gradients(student)
     assert packed_loss == pytest.approx(loss.item(), rel=1e-5)
     assert any(len(row.ids) > 250 for row in pack(examples, student.row_tokens))
@@ -98,10 +98,10 @@ def test_any_split_into_rows_gives_the_same(
     student: Student, examples: list[Example], tmp_path: Path, budget: int
 ) -> None:
     loop = loop_of(student, examples, tmp_path)
-    whole = loop.gradients(examples)
+    whole = loop.gradients(range(len(examples)))
     expected = gradients(student)
     student.row_tokens = budget
-    assert loop.gradients(examples[::-1]) == pytest.approx(whole, rel=1e-5)
+    assert loop.gradients(range(len(examples))[::-1]) == pytest.approx(whole, rel=1e-5)
     for name, gradient in gradients(student).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)
 
@@ -130,9 +130,9 @@ def test_the_end_token_is_learned_though_it_is_the_pad_token(
 
     assert AutoTokenizer.from_pretrained(tiny).pad_token_id == renderer.end_id
     for row in pack(examples, 300):
-        assert (row.targets == renderer.end_id).sum() == row.examples
+        assert (row.targets == renderer.end_id).sum() == len(row.examples)
         # What predicts each learned token stands right before it in its own example.
-        same = row.mask is None
+        same = len(row.examples) == 1
         assert same or torch.equal(row.positions[row.learned_from + 1], row.positions[row.learned_from] + 1)
         assert torch.equal(row.ids[row.learned_from + 1], row.targets)
 

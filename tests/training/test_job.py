@@ -21,11 +21,12 @@ import torch
 
 from tests.training.conftest import POLICY, make_rows, write_job, write_rows
 from training.__main__ import main
-from training.adapter import Card
+from training.adapter import Card, PromptMismatchError
 from training.data import Row
 from training.job import Config, Job
 from training.policy import Policy
 from training.progress import read
+from training.prompt import Answers, Renderer
 from training.run import run
 from training.speed import Machine, Speed
 from training.stop import Stop
@@ -73,6 +74,9 @@ def test_a_training_job_leaves_all_that_the_contract_names(done: Path) -> None:
     assert 0 < speed.saving_seconds < result["timings"]["training"]
     assert 0 < speed.longest_row <= speed.row_tokens
     assert result["rows"]["train"]["used"] == 24
+    assert result["rows"]["train"]["labels"] == {"hate": 8, "scam": 8}
+    assert result["rows"]["train"]["without_labels"] == 8
+    assert result["hardware"]["weights"] == "float32"
     assert result["versions"]["torch"] == torch.__version__
     assert result["peak_memory_mb"]["process"] > 50
     assert result["training"]["best_step"] <= result["training"]["steps"] == 12
@@ -85,6 +89,7 @@ def test_a_training_job_leaves_all_that_the_contract_names(done: Path) -> None:
         "adapter_model.safetensors",
         "adapter_config.json",
         "overrule.json",
+        "README.md",
     }
     phases = [event["phase"] for event in read(done / "progress.jsonl")[0]]
     assert list(dict.fromkeys(phases)) == ["loading", "training", "validating", "scoring", "done"]
@@ -152,6 +157,21 @@ def test_scoring_under_another_prompt_is_refused(done: Path, tiny: Path, tmp_pat
     assert not (tmp_path / "predictions").exists()
 
 
+@pytest.mark.parametrize("answers", ["direct", "explained"])
+def test_a_card_holds_prompt_policy_and_base_model_to_what_was_learned(
+    done: Path, tiny: Path, renderer: Renderer, answers: Answers
+) -> None:
+    card = Card.read(done / "adapter")
+    config = card.config.model_copy(update={"answers": answers})
+    card = card.model_copy(update={"config": config, "prompt_hash": renderer.hash_for(answers)})
+    card.require(renderer, tiny)
+    with pytest.raises(PromptMismatchError, match="trained under"):
+        card.require(Renderer(tiny, changed_policy()), tiny)
+    other: Answers = "explained" if answers == "direct" else "direct"
+    with pytest.raises(PromptMismatchError, match="trained under"):
+        card.model_copy(update={"prompt_hash": renderer.hash_for(other)}).require(renderer, tiny)
+
+
 def test_a_prompt_other_than_the_job_says_is_refused(tiny: Path, tmp_path: Path) -> None:
     write_job(tmp_path, tiny, prompt_hash="0" * 64)
     assert do(tmp_path) == 1
@@ -167,15 +187,16 @@ def test_an_adapter_of_another_base_model_is_refused(done: Path, tiny: Path, tmp
     assert "the base model in" in result_of(tmp_path / "job")["reason"]
 
 
-@pytest.mark.parametrize("answers", ["both", "reasoned"])
+@pytest.mark.parametrize("answers", ["both", "reasoned", "explained"])
 def test_reasoned_students(tiny: Path, tmp_path: Path, answers: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
     config = Config(answers=answers, epochs=1, batch_size=8, validations=1, rank=4, max_length=320)  # type: ignore[arg-type]
     write_job(tmp_path, tiny, config=config)
     assert do(tmp_path) == 0
     card = Card.read(tmp_path / "adapter")
-    assert card.forms == ("direct", "reasoned")
-    assert card.form == ("direct" if answers == "both" else "reasoned")
+    assert card.forms == ("direct", "explained" if answers == "explained" else "reasoned")
+    assert card.form == ("direct" if answers == "both" else answers)
+    assert card.prompt_hash == result_of(tmp_path)["hashes"]["prompt"]
     assert len(pd.read_parquet(tmp_path / "predictions" / "test.parquet")) == 7
 
 
@@ -213,7 +234,18 @@ def test_what_cannot_be_done_says_why(tiny: Path, tmp_path: Path, spoil: Any, re
     ("fields", "reason"),
     [
         ({"config": Config(max_length=32768)}, "more than the base model's"),
-        ({"config": Config(targets=("nonsense",), max_length=256)}, "targets"),
+        (
+            {"config": Config(targets=("nonsense",), max_length=256)},
+            "choose among down_proj, gate_proj, k_proj",
+        ),
+        ({"config": Config(targets=("q_proj", "_proj"), max_length=256)}, "target '_proj' names no linear"),
+        ({"config": Config(targets=r".*(q|v)_nonsense", max_length=256)}, "names no linear layer"),
+        ({"config": Config(targets="[", max_length=256)}, "no pattern"),
+        (
+            {"config": Config(rank=48, max_length=256)},
+            "a LoRA rank of 48 is more than the layer model.layers.0.self_attn.k_proj of 64 × 32 can use; "
+            "lower it to 32",
+        ),
         ({"config": Config(max_length=48)}, "leave no room"),
         ({"base_model": "./nowhere"}, "neither a folder"),
     ],
@@ -222,6 +254,33 @@ def test_settings_that_cannot_work_say_why(tiny: Path, tmp_path: Path, fields: A
     write_job(tmp_path, tiny, **fields)
     assert do(tmp_path) == 1
     assert reason in result_of(tmp_path)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("rank", 0, "config.rank cannot be 0: Input should be greater than or equal to 1"),
+        ("learning_rate", 0, "config.learning_rate cannot be 0: Input should be greater than 0"),
+        (
+            "learning_rate",
+            float("nan"),
+            "config.learning_rate cannot be nan: Input should be a finite number",
+        ),
+        ("learning_rate", "fast", "config.learning_rate cannot be 'fast'"),
+        ("warmup", 1.0, "config.warmup cannot be 1.0"),
+    ],
+)
+def test_settings_that_cannot_be_say_what_to_change(
+    tiny: Path, tmp_path: Path, name: str, value: Any, said: str
+) -> None:
+    write_job(tmp_path, tiny)
+    document = json.loads((tmp_path / "job.json").read_text())
+    document["config"][name] = value
+    (tmp_path / "job.json").write_text(json.dumps(document))
+    assert do(tmp_path) == 1
+    result = result_of(tmp_path)
+    assert said in result["reason"]
+    assert result["hint"].startswith(f"Change config.{name} (")
 
 
 CHOSEN = Config(epochs=3, batch_size=4, validations=3, max_length=256, rank=4, choose="macro_f1", patience=1)

@@ -15,6 +15,7 @@ from tests.training.conftest import examples_of, make_rows
 from training.checkpoints import Best, Checkpoints, Snapshot
 from training.job import Config
 from training.loop import Loop, Trained, TrainingError, learning_rate, steps_in, validation_steps
+from training.objective import Teaching
 from training.progress import Phase, Reporter, read
 from training.prompt import Example, Renderer
 from training.stop import Stop
@@ -45,11 +46,13 @@ def train(tiny: Path, renderer: Renderer, examples: list[Example]) -> Callable[.
     validation = examples_of(renderer, make_rows(6, analysis=False))
 
     def run(folder: Path, stop: Stop | None = None, *, config: Config = CONFIG, **options: Any) -> Trained:
+        student = new_student(tiny, config, torch.device("cpu"), "tiny")
+        learned = options.pop("examples", examples)
+        held_out = options.pop("validation", validation)
         loop = Loop(
-            new_student(tiny, config, torch.device("cpu"), "tiny"),
-            options.pop("examples", examples),
-            [f"r{index}" for index in range(len(examples))],
-            options.pop("validation", validation),
+            student,
+            Teaching(student, learned, [f"r{index}" for index in range(len(learned))]),
+            Teaching(student, held_out, range(len(held_out))) if held_out else None,
             config,
             checkpoints=Checkpoints(folder / "checkpoints", options.pop("identity", "one")),
             reporter=Reporter(folder / "progress.jsonl"),
@@ -65,14 +68,17 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("layers", [1.0, 0.5])
 def test_resuming_equals_never_having_stopped_bit_for_bit(
-    train: Callable[..., Trained], tmp_path: Path
+    train: Callable[..., Trained], tmp_path: Path, layers: float
 ) -> None:
-    whole = train(tmp_path / "whole")
+    # With half of the layers, what the frozen ones gave is kept, and computed again after a resume.
+    config = CONFIG.model_copy(update={"layers": layers})
+    whole = train(tmp_path / "whole", config=config)
     stops = 0
     while True:
         # The tokens of a stop fall before a step, in a validation, or after the last one.
-        part = train(tmp_path / "parts", StopAt(2 + stops % 3))
+        part = train(tmp_path / "parts", StopAt(2 + stops % 3), config=config)
         if part.finished:
             break
         stops += 1
@@ -209,25 +215,35 @@ def test_events_tell_how_fast_it_goes_and_what_is_left(
     assert validations(tmp_path)[-1]["seconds_left"] == 0
 
 
+@pytest.mark.parametrize("layers", [1.0, 0.5])
 def test_after_a_resume_only_what_is_left_takes_time(
-    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: float
 ) -> None:
-    planned: list[float] = []
+    planned: dict[Phase, float] = {}
     plan = Reporter.plan
 
     def note(self: Reporter, units: float, of: Phase = "training") -> None:
-        planned.append(units)
+        planned[of] = planned.get(of, 0.0) + units
         plan(self, units, of)
 
     monkeypatch.setattr(Reporter, "plan", note)
-    stopped = train(tmp_path, StopAt(7))
-    whole = list(planned)
+    config = CONFIG.model_copy(update={"layers": layers})
+    stopped = train(tmp_path, StopAt(10), config=config)
+    whole = dict(planned)
     planned.clear()
-    train(tmp_path)
-    assert 0 < stopped.step < stopped.steps
-    # The last that is planned is the validations; each step before it by itself.
-    assert planned[:-1] == whole[stopped.step : -1]
-    assert planned[-1] < whole[-1]
+    resumed = train(tmp_path, StopAt(0), config=config)
+    assert resumed.step == stopped.step
+    done = stopped.step / stopped.steps
+    assert 0.2 < done < 0.8
+    left = {phase: planned[phase] / whole[phase] for phase in whole}
+    # What the frozen layers give has to be computed again by a new process.
+    again = 0.25 if layers < 1 else 0.0
+    assert 1 - done - 0.1 < left["training"] < 1 - done + 0.1 + again
+    assert 0 < left["validating"] < 1
+    planned.clear()
+    train(tmp_path, config=config)
+    last = read(tmp_path / "progress.jsonl")[0][-1]
+    assert last["seconds_left"] == 0
 
 
 def test_without_validation_the_last_weights_are_kept(train: Callable[..., Trained], tmp_path: Path) -> None:
@@ -244,7 +260,7 @@ def test_a_loss_that_is_no_number_stops_with_step_and_rows(
 ) -> None:
     steps = 0
 
-    def gradients(self: Loop, batch: Sequence[Example]) -> float:
+    def gradients(self: Loop, batch: Sequence[int]) -> float:
         nonlocal steps
         steps += 1
         return original(self, batch) if steps < 4 else float("nan")

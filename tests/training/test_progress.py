@@ -93,7 +93,7 @@ def test_each_kind_of_work_has_its_own_pace(tmp_path: Path, monkeypatch: pytest.
         clock.spend(1)
         reporter.work(10, "scoring")
     assert reporter.seconds_left == pytest.approx(20 / 5 + 80 / 10)
-    reporter.drop("training")
+    reporter.plan(-20)
     assert reporter.seconds_left == pytest.approx(80 / 10)
     reporter.plan(-80, "scoring")
     assert reporter.seconds_left == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,14 @@ from hypothesis import strategies as st
 from tests.training.conftest import POLICY
 from training.policy import Category, Policy
 from training.prompt import (
+    FORMS,
     Answer,
     Form,
     PromptError,
     Renderer,
     UnreadableAnswerError,
     answer_text,
+    label_text,
     parse_answer,
 )
 
@@ -35,10 +39,12 @@ def test_labels_read_back(labels: tuple[str, ...]) -> None:
 
 
 @settings(deadline=None)
-@given(_codes, _words.filter(bool), _spans)
-def test_reasoned_answers_read_back(labels: tuple[str, ...], analysis: str, harmful: tuple[str, ...]) -> None:
+@given(st.sampled_from(["reasoned", "explained"]), _codes, _words.filter(bool), _spans)
+def test_answers_with_a_reason_read_back(
+    form: Form, labels: tuple[str, ...], analysis: str, harmful: tuple[str, ...]
+) -> None:
     answer = Answer(labels, analysis, harmful)
-    assert parse_answer(POLICY, "reasoned", answer_text(POLICY, "reasoned", answer)) == answer
+    assert parse_answer(POLICY, form, answer_text(POLICY, form, answer)) == answer
 
 
 @_quick
@@ -49,7 +55,25 @@ def test_tokens_decode_to_what_was_written(renderer: Renderer, text: str, labels
     assert renderer.decode(example.answer) == answer_text(POLICY, "direct", Answer(labels)) + "<|im_end|>"
 
 
-@pytest.mark.parametrize("form", ["direct", "reasoned"])
+def test_an_explained_answer_names_the_labels_first() -> None:
+    answer = Answer(("scam",), "It asks for money.", ("money", "now"))
+    assert answer_text(POLICY, "explained", answer) == (
+        'Classification: scam\nAnalysis: It asks for money.\nHarmful information: "money" | "now"'
+    )
+
+
+@_quick
+@given(analysis=_words.filter(bool), labels=_codes)
+def test_what_is_scored_of_an_explained_answer_is_how_every_learned_one_begins(
+    renderer: Renderer, analysis: str, labels: tuple[str, ...]
+) -> None:
+    learned = renderer.answer_ids("explained", Answer(labels, analysis))
+    scored = renderer.label_ids("explained", labels)
+    assert learned[: len(scored)] == scored
+    assert renderer.decode(scored) == f"Classification: {label_text(POLICY, labels)}\n"
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_learned_tokens_decode_to_the_answer_to_the_letter(renderer: Renderer, form: Form) -> None:
     answer = Answer(("scam", "hate_speech"), "It asks for money, “now”.", ("money  now", "günstig 💸"))
     example = renderer.example("Give me money now", form, answer, 512)
@@ -102,8 +126,9 @@ def test_only_the_post_is_shortened_from_its_middle_and_visibly(renderer: Render
 def test_no_room_for_the_post_is_refused(renderer: Renderer) -> None:
     with pytest.raises(PromptError, match="leave no room"):
         renderer.example("word " * 50, "direct", Answer(()), 60)
-    with pytest.raises(PromptError, match="needs an analysis"):
-        renderer.example("word", "reasoned", Answer(()), 512)
+    for form in ("reasoned", "explained"):
+        with pytest.raises(PromptError, match="needs an analysis"):
+            renderer.example("word", form, Answer(()), 512)
 
 
 def test_the_hash_follows_every_word_of_the_policy(tiny: Path, renderer: Renderer) -> None:
@@ -113,6 +138,28 @@ def test_the_hash_follows_every_word_of_the_policy(tiny: Path, renderer: Rendere
     assert Renderer(tiny, Policy(categories=(changed, *rest))).hash != renderer.hash
     assert Renderer(tiny, Policy(categories=tuple(reversed(POLICY.categories)))).hash != renderer.hash
     assert Renderer(tiny, Policy(version=9, categories=POLICY.categories)).hash == renderer.hash
+
+
+def test_tokenizers_that_cannot_say_where_an_answer_begins_or_ends_are_refused(
+    tiny: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(PromptError, match=r"no chat template.*instruct version"):
+        Renderer(folder, POLICY)
+    shutil.copy(tiny / "chat_template.jinja", folder)
+    assert Renderer(folder, POLICY).hash
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"eos_token": None}))
+    with pytest.raises(PromptError, match="no end token"):
+        Renderer(folder, POLICY)
+
+
+def test_adapters_of_the_older_forms_keep_their_hash(renderer: Renderer, tiny: Path) -> None:
+    assert renderer.hash_for("direct") == renderer.hash_for("reasoned") == renderer.hash_for("both")
+    assert renderer.hash_for("explained") != renderer.hash
+    # As it was before there was the explained form.
+    assert Renderer(tiny, POLICY).hash.startswith("bba818aeabef74c0")
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "none, scam", "scam, nonsense"])

@@ -34,6 +34,15 @@ def student(tiny: Path) -> Student:
 TEXTS = [row.text or "" for row in make_rows(13)] + ["", "x " * 400]
 
 
+def written(renderer: Renderer, form: Form, labels: tuple[str, ...]) -> tuple[int, ...]:
+    """An answer as far as it is scored, put together by hand."""
+    if form == "reasoned":
+        return renderer.label_ids(form, labels)
+    names = ", ".join(POLICY.by_code[code].name.lower() for code in labels) or "none"
+    text, end = (names, [renderer.end_id]) if form == "direct" else (f"Classification: {names}\n", [])
+    return (*renderer._tokens.encode(text, add_special_tokens=False).ids, *end)
+
+
 @torch.no_grad()
 def brute_force(
     student: Student, renderer: Renderer, prompt: tuple[int, ...], form: Form, max_labels: int
@@ -41,7 +50,7 @@ def brute_force(
     """Every answer scored by a full forward of its own."""
     total, none, named = 0.0, 0.0, dict.fromkeys(renderer.policy.codes, 0.0)
     for labels in label_sets(renderer.policy.codes, max_labels):
-        answer = renderer.label_ids(form, labels)
+        answer = written(renderer, form, labels)
         logits = student.model(input_ids=torch.tensor([prompt + answer])).logits[0].double().log_softmax(-1)
         at = range(len(prompt) - 1, len(prompt) + len(answer) - 1)
         chance = sum(logits[place, token].item() for place, token in zip(at, answer, strict=True))
@@ -53,15 +62,26 @@ def brute_force(
     return [value / total for value in (*named.values(), violation)], total
 
 
+@pytest.mark.parametrize("form", ["direct", "explained"])
 @pytest.mark.parametrize(("max_labels", "budget"), [(1, 1), (2, 300), (3, 1024)])
-def test_scores_equal_brute_force(student: Student, renderer: Renderer, max_labels: int, budget: int) -> None:
+def test_scores_equal_brute_force(
+    student: Student, renderer: Renderer, form: Form, max_labels: int, budget: int
+) -> None:
     student.scored_tokens = budget
-    table = score(student, renderer, range(len(TEXTS)), TEXTS, max_labels=max_labels, max_length=MAX_LENGTH)
-    examples = prompts(renderer, TEXTS, "direct", answer_tree(renderer, "direct", max_labels), MAX_LENGTH)
+    table = score(
+        student,
+        renderer,
+        range(len(TEXTS)),
+        TEXTS,
+        form=form,
+        max_labels=max_labels,
+        max_length=MAX_LENGTH,
+    )
+    examples = prompts(renderer, TEXTS, form, answer_tree(renderer, form, max_labels), MAX_LENGTH)
     assert list(table["id"]) == list(range(len(TEXTS)))
     assert examples[-1].shortened
     for index, example in enumerate(examples):
-        expected, mass = brute_force(student, renderer, example.ids, "direct", max_labels)
+        expected, mass = brute_force(student, renderer, example.ids, form, max_labels)
         got = table.loc[index, [*(f"p_{code}" for code in POLICY.codes), "any_violation"]].to_numpy(
             dtype=float
         )

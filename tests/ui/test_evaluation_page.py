@@ -7,6 +7,9 @@ from backend.db.models import Item, Project, Run
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
+from backend.evaluation.gain import write_gains
+from backend.evaluation.results import Difference, Gain
+from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.policies.service import PolicyService
 from backend.runs.service import RunService
@@ -45,6 +48,24 @@ def test_two_models_stand_side_by_side(sqlite_database: Database, project: Proje
     assert len(app.get("vega_lite_chart")) == 2
     assert said.count('class="ov-grid ov-heat-map"') == 2
     assert "![seen]" not in read_as_markdown(app)
+
+
+def test_what_the_preference_step_brought_stands_beside_the_run(
+    sqlite_database: Database, project: Project
+) -> None:
+    same = Difference(0.5, 0.4, 0.1, -0.1, 0.3)
+    with sqlite_database.write() as session:
+        [frozen] = EvaluationService(session).sets(project.id)
+        gains = [
+            Gain(set_id, "test", 1, 24, same, same, same, same, f"It brought *much* to {set_id}.")
+            for set_id in (frozen.id, frozen.id + 1)
+        ]
+        session.scalars(select(Run)).one().result = {"preference": {"gains": write_gains(gains)}}
+    app = open_page("evaluation")
+    assert not app.exception
+    said = shown(app)
+    assert f"Run 1: It brought \\*much\\* to {frozen.id}\\." in said
+    assert f"to {frozen.id + 1}" not in said
 
 
 def test_promoting_is_asked_about_first(sqlite_database: Database, project: Project) -> None:

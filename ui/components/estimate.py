@@ -60,8 +60,13 @@ def _time(estimate: Estimate, *, is_here: bool) -> None:
 
 
 def _in_parts(phases: Phases) -> str:
-    parts = {"loading": phases.loading, "training": phases.training, "scoring": phases.scoring}
-    return ", ".join(f"{numbers.duration(seconds)} {name}" for name, seconds in parts.items())
+    parts = {
+        "loading": phases.loading,
+        "training": phases.training,
+        "learning preferences": phases.preferring,
+        "scoring": phases.scoring,
+    }
+    return ", ".join(f"{numbers.duration(seconds)} {name}" for name, seconds in parts.items() if seconds)
 
 
 def _facts(estimate: Estimate, config: Config) -> list[tuple[str, Markup]]:

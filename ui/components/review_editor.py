@@ -100,7 +100,8 @@ def saving(item: ReviewItem, current: Draft) -> None:
         save, first, second, tell, discard = st.columns([2, 1, 1, 1, 1], gap="small")
     save.button(
         "Save",
-        shortcut="Enter",
+        # Enter would save even where the focus is on another button, so that it has a letter like the rest.
+        shortcut="S",
         type="primary",
         width="stretch",
         key=desk.key("save", item),

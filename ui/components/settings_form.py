@@ -18,18 +18,23 @@ _NAMES = {
     "learning_rate": "Learning rate",
     "batch_size": "Batch size",
     "warmup": "Warm-up",
+    "method": "Method",
     "rank": "LoRA rank",
     "alpha": "LoRA alpha",
+    "rslora": "rsLoRA",
+    "dora": "DoRA",
     "targets": "LoRA targets",
+    "layers": "Layers that learn",
     "weight_decay": "Weight decay",
-    "max_grad_norm": "Longest gradient",
+    "max_grad_norm": "Gradient norm, at most",
     "max_length": "Sequence length",
     "validations": "Validations",
     "choose": "Best is",
     "patience": "Patience",
     "seed": "Seed",
+    "preference": "Preference step",
 }
-_OPTIONS = {"answers": words.ANSWERS, "choose": words.CHOICES}
+_OPTIONS = {"answers": words.ANSWERS, "choose": words.CHOICES, "method": words.METHODS}
 
 
 def settings_form(preset: str) -> Config:
@@ -41,9 +46,12 @@ def settings_form(preset: str) -> Config:
     values = PRESETS[preset]
     columns = st.columns(2)
     changes: dict[str, Any] = {}
-    for position, (name, field) in enumerate(Config.model_fields.items()):
+    # The preference step has a switch of its own (`ui/components/preference.py`).
+    fields = {name: field for name, field in Config.model_fields.items() if name != "preference"}
+    for position, (name, field) in enumerate(fields.items()):
         with columns[position % 2]:
-            changes[name] = _box(name, field, getattr(values, name), key=f"setting-{preset}-{name}")
+            label = _NAMES.get(name, name)
+            changes[name] = box(name, label, field, getattr(values, name), key=f"setting-{preset}-{name}")
     # An empty box is the preset's value, but for patience, where it means never.
     kept = {name: value for name, value in changes.items() if value is not None or name == "patience"}
     return configure(preset, kept)
@@ -58,8 +66,9 @@ def described(config: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
-    label, about = _NAMES.get(name, name), field.description
+def box(name: str, label: str, field: FieldInfo, value: Any, *, key: str) -> Any:
+    """Draw the box of one setting, filled with a value; what it says, None where it was emptied."""
+    about = field.description
     if name in _OPTIONS:
         options = list(get_args(field.annotation))
         return st.selectbox(
@@ -70,6 +79,8 @@ def _box(name: str, field: FieldInfo, value: Any, *, key: str) -> Any:
             help=about,
             key=key,
         )
+    if isinstance(value, bool):
+        return st.toggle(label, value, help=about, key=key)
     if isinstance(value, str | tuple):
         return st.text_input(
             label, value if isinstance(value, str) else ", ".join(value), help=about, key=key
@@ -99,8 +110,18 @@ def _bounds(field: FieldInfo) -> tuple[Any, Any]:
 def _in_words(name: str, value: Any) -> str:
     if name in _OPTIONS:
         return _OPTIONS[name].get(str(value), str(value))
+    if name == "preference":
+        return (
+            "off"
+            if value is None
+            else ", ".join(f"{key.replace('_', ' ')} {of:g}" for key, of in value.items())
+        )
     if value is None:
         return "never"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "layers":
+        return f"upper {value:.0%}" if value < 1 else "all"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -16,7 +16,7 @@ from backend.db.models import DatasetVersion
 from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.settings import get_settings
-from training.prompt import Form
+from training.prompt import FORMS, Form
 from ui.components import errors, export, figures, labels, numbers, session, text, words
 from ui.components.labels import Looks
 from ui.components.pager import pager
@@ -25,7 +25,11 @@ from ui.components.rows import Row, faint, one_line, opened
 
 _OPEN = "open version"
 _SIZE = 25
-_FORMS: dict[Form, str] = {"direct": "Labels only", "reasoned": "Reason and labels"}
+_FORMS: dict[Form, str] = {
+    "direct": "Labels only",
+    "reasoned": "Reason, then labels",
+    "explained": "Labels, then reason",
+}
 _ORIGINS = {"teacher": "teacher", "recheck": "recheck", "people": "people"}
 
 
@@ -246,11 +250,12 @@ def _taught_line(row: TaughtRow, looks: Looks, *, blur: bool) -> Row:
 @st.dialog("What the student is taught", width="large")
 def _taught(version_id: int, row: TaughtRow, looks: Looks) -> None:
     with errors.shown():
-        forms: list[Form] = ["direct", "reasoned"] if row.reasoned else ["direct"]
+        forms: list[Form] = list(FORMS) if row.reasoned else ["direct"]
+        default: Form = "reasoned" if row.reasoned else "direct"
         form = st.segmented_control(
             "Form",
             forms,
-            default=forms[-1],
+            default=default,
             format_func=_FORMS.__getitem__,
             required=True,
             label_visibility="collapsed",
@@ -266,7 +271,7 @@ def _taught(version_id: int, row: TaughtRow, looks: Looks) -> None:
             )
             return
         with get_database().read() as found:
-            segments = CurationService(found).taught(version_id, row.item_id, form or "direct", folder)
+            segments = CurationService(found).taught(version_id, row.item_id, form or default, folder)
         learned = sum(segment.learned for segment in segments)
         text.show(
             Markup('<div class="ov-tokens">{}</div>').format(

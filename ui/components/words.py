@@ -40,7 +40,7 @@ HANDLINGS = {
     ),
     Handling.REVIEW: (
         "Review",
-        "People's decisions win. What nobody reviewed is treated as in “Recheck, drop”.",
+        "People's labels win: a right answer keeps the teacher's reason, a wrong one gets people's.",
     ),
 }
 
@@ -60,12 +60,20 @@ PHASES = {
     "loading": "loading the model",
     "training": "training",
     "validating": "validating",
+    "preferring": "learning preferences",
     "scoring": "scoring the posts",
     "running": "under way",
     "done": "done",
 }
 
-ANSWERS = {"direct": "labels only", "reasoned": "reason and labels", "both": "each post in both forms"}
+ANSWERS = {
+    "direct": "labels only",
+    "reasoned": "reason, then labels",
+    "both": "each post in both forms",
+    "explained": "labels, then reason",
+}
+
+METHODS = {"lora": "LoRA", "qlora": "QLoRA (base model in 4 bits)", "full": "all weights"}
 
 CHOICES = {"loss": "the lowest validation loss", "macro_f1": "the highest macro-F1"}
 

@@ -16,7 +16,18 @@ from backend.evaluation.results import Comparison, ModelRow, Report
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
-from ui.components import comparison, errors, evaluate, jobs, labels, numbers, outcomes, session, text
+from ui.components import (
+    comparison,
+    errors,
+    evaluate,
+    jobs,
+    labels,
+    numbers,
+    outcomes,
+    preference,
+    session,
+    text,
+)
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
@@ -62,7 +73,7 @@ def page() -> None:
 def _sets(project_id: int) -> list[Scored]:
     with get_database().read() as found:
         service = EvaluationService(found)
-        return [Scored(each, service.table(project_id, each.id)) for each in service.sets(project_id)]
+        return [Scored(each, service.table(project_id, each.id)) for each in service.shown_sets(project_id)]
 
 
 def _nothing_yet() -> None:
@@ -109,6 +120,7 @@ def _one_set(scored: Scored) -> None:
         )
         return
     comparison.models_table(scored.rows, yes_no=scored.yes_no)
+    _earlier(scored.set)
     if len(scored.rows) == 1:
         _alone(scored.rows[0])
         return
@@ -123,14 +135,28 @@ def _one_set(scored: Scored) -> None:
         reports = [service.report(first.evaluation_id), service.report(second.evaluation_id)]
         looks = labels.load(found, session.project_id())
     _verdict(compared, (first, second))
+    preference.gained((first, second))
     _side_by_side(reports, looks)
     outcomes.draw(reports, compared, looks)
+
+
+def _earlier(shown: EvaluationSet) -> None:
+    """Say which models are missing here because the set's labels changed since."""
+    with get_database().read() as found:
+        missing = EvaluationService(found).only_on_earlier(shown.id)
+    if missing:
+        st.caption(
+            f"Version {shown.number} of this set. {numbers.things(missing, 'model')} "
+            f"{'was' if missing == 1 else 'were'} evaluated only before its labels changed; "
+            "“Evaluate a model” scores them again."
+        )
 
 
 def _alone(row: ModelRow) -> None:
     with get_database().read() as found:
         report = EvaluationService(found).report(row.evaluation_id)
         looks = labels.load(found, session.project_id())
+    preference.gained((row,))
     _side_by_side([report], looks)
     outcomes.draw([report], None, looks)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 from markupsafe import Markup
 
@@ -16,7 +15,7 @@ from backend.overview.views import Action, Champion, NextStep, Standing, Step, S
 from backend.runs.service import RunService
 from backend.teacher.results import AgreementTable
 from backend.teacher.service import TeacherService
-from ui.components import charts, errors, labels, numbers, session, text
+from ui.components import agreement, errors, labels, numbers, session, text
 from ui.components.empty import empty
 from ui.components.import_dialog import import_dialog
 from ui.components.pages import go, path
@@ -205,18 +204,8 @@ def _agreement(table: AgreementTable, looks: labels.Looks) -> None:
         f"({numbers.share(table.agrees, table.compared)}). The teacher is wrong on "
         f"{numbers.count(table.differs)}: {', '.join(wrong)}."
     )
-    parts = {"Both say so": charts.CALM, "Only the teacher": charts.BAD, "Only people": charts.WARN}
-    frame = pd.DataFrame(
-        [
-            {"category": looks.name(each.code), "part": part, "posts": n}
-            for each in table.categories
-            for part, n in zip(parts, (each.both, each.teacher_only, each.people_only), strict=True)
-        ]
-    )
     st.altair_chart(
-        charts.stacked_bars(
-            frame, category="category", value="posts", part="part", parts=parts, unit="posts"
-        ),
+        agreement.by_category(table.categories, looks),
         alt="By category: posts that both name, that only the teacher names, that only people name",
     )
 

@@ -74,7 +74,7 @@ def _desk() -> None:
         st.rerun()
     _judge()
     if (switched := desk.take_switched()) is not None:
-        # The chooser keeps the keyboard after a click, and with it the Enter that saves.
+        # The chooser keeps the keyboard after a click; the keys belong to the desk.
         with st.container(key="ov-focus"):
             st.html(_BLUR.format(switched), unsafe_allow_javascript=True)
 

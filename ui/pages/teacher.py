@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import pandas as pd
 import streamlit as st
 from markupsafe import Markup
 
@@ -15,9 +14,9 @@ from backend.db.models.content import Agreement
 from backend.db.models.jobs import JobKind
 from backend.db.models.teacher import TeacherOrigin
 from backend.jobs.service import JobService
-from backend.teacher.results import AgreementTable, TeacherRunSummary, TeachPayload, TeachPlan
+from backend.teacher.results import TeacherRunSummary, TeachPayload, TeachPlan
 from backend.teacher.service import TeacherService
-from ui.components import charts, errors, figures, jobs, labels, numbers, session, text
+from ui.components import agreement, errors, figures, jobs, labels, numbers, session, text
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
@@ -40,7 +39,6 @@ _MEND = {
     "rejected": "Are the key and the model's name right?",
     "garbage": "Is the address that of an OpenAI-compatible server, with its `/v1`?",
 }
-_BOTH, _TEACHER_ONLY, _PEOPLE_ONLY = "both name it", "only the teacher", "only people"
 
 
 def page() -> None:
@@ -275,26 +273,9 @@ def _agreement(*, is_next: bool) -> None:
             ]
         )
     )
-    st.altair_chart(_by_category(table, looks), width="stretch")
-
-
-def _by_category(table: AgreementTable, looks: labels.Looks) -> charts.Chart:
-    rows = [
-        {"category": looks.name(row.code), "part": part, "posts": number}
-        for row in table.categories
-        for part, number in (
-            (_BOTH, row.both),
-            (_TEACHER_ONLY, row.teacher_only),
-            (_PEOPLE_ONLY, row.people_only),
-        )
-    ]
-    return charts.stacked_bars(
-        pd.DataFrame(rows),
-        category="category",
-        value="posts",
-        part="part",
-        parts={_BOTH: charts.GOOD, _TEACHER_ONLY: charts.WARN, _PEOPLE_ONLY: charts.BAD},
-        unit="posts",
+    st.altair_chart(
+        agreement.by_category(table.categories, looks),
+        alt="By category: posts that both name, that only the teacher names, that only people name",
     )
 
 

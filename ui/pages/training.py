@@ -18,8 +18,8 @@ from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
 from backend.runs.views import RunSummary
 from backend.settings import get_settings
-from training.job import PRESETS, Config
-from ui.components import errors, estimate, jobs, numbers, run_card, session, words
+from training.job import PRESET_NEEDS, PRESETS, Config
+from ui.components import errors, estimate, jobs, numbers, preference, run_card, session, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
@@ -28,7 +28,7 @@ from ui.components.pages import go
 from ui.components.rows import Row, faint, opened
 from ui.components.settings_form import settings_form
 
-_PRESETS = {"quick": "Quick", "standard": "Standard", "thorough": "Thorough"}
+_PRESETS = {"quick": "Quick", "standard": "Standard", "thorough": "Thorough", "large": "Large"}
 _OTHER = "other"
 _CHOSEN = "chosen run"
 
@@ -98,10 +98,10 @@ def _choose(
         )
         or "quick"
     )
-    st.caption(_preset_words(PRESETS[preset]))
+    st.caption(f"{_preset_words(PRESETS[preset])} {PRESET_NEEDS.get(preset, '')}".strip())
     set_ids = _sets(sets)
     with st.expander("Settings", icon=":material/tune:"):
-        config = settings_form(preset)
+        config = preference.switch(settings_form(preset), preset, version.id)
     choice = Choice(version, base_model, preset, config, set_ids)
     finished = sum(run.job.state is JobState.SUCCEEDED for run in runs)
     with errors.shown():
@@ -144,8 +144,9 @@ def _version_name(version: DatasetVersion) -> str:
 def _preset_words(config: Config) -> str:
     answers = {
         "direct": "labels only",
-        "reasoned": "reasons and labels",
+        "reasoned": "reasons and then labels",
         "both": "labels, and reasons with labels",
+        "explained": "labels and then reasons",
     }
     passes = numbers.things(config.epochs, "pass", "passes")
     return f"{passes} over the rows, learning {answers[config.answers]}; LoRA rank {config.rank}."
@@ -190,7 +191,9 @@ def _runs(runs: Sequence[RunSummary]) -> None:
         )
         return
     by_id = {run.run.id: run for run in runs}
-    chosen = by_id.get(st.session_state.get(_CHOSEN, 0), runs[0])
+    # One that is at work says more than a newer one that waits for it.
+    at_work = next((run for run in runs if run.job.state in (JobState.STARTING, JobState.RUNNING)), runs[0])
+    chosen = by_id.get(st.session_state.get(_CHOSEN, 0), at_work)
     follow(lambda: run_card.draw(chosen), under_way=chosen.job.state in UNDER_WAY)
     if len(runs) > 1:
         st.markdown("#### All runs", anchors=False)

@@ -3,10 +3,12 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
+import backend.cli.evaluation
 import backend.cli.runs  # noqa: F401
 from backend.cli import app
 from backend.db.engine import Database
 from backend.errors import InvalidInputError, NotFoundError
+from backend.runs.service import RunService
 from tests.backend.runs.build import add_decided_project, add_version
 from tests.backend.runs.test_service import finish, start
 
@@ -45,6 +47,22 @@ def test_a_run_that_is_left_to_the_worker(one_run: Database) -> None:
     assert started["preset"] == "custom"
     again = json.loads(run("retrain", "--detach", "--json").stdout)
     assert (again["run"], again["preset"]) == (3, "standard")
+
+
+def test_a_preference_step_is_asked_for_and_judged_in_words(sqlite_database: Database) -> None:
+    with sqlite_database.write() as session:
+        project, _ = add_decided_project(session, wrong=4)
+        add_version(session, project)
+    started = run("train", "--detach", "--preference", "--set", "preference.beta=0.2", "--json")
+    config = json.loads(started.stdout)["config"]
+    assert (config["preference"]["beta"], config["preference"]["epochs"]) == (0.2, 1)
+    with sqlite_database.write() as session:
+        finish(session, RunService(session).get(project.id, 1))
+    said = "test: With the preference step macro-F1 is "
+    assert said in run("runs", "show", "1").stdout
+    [gain] = json.loads(run("runs", "show", "1", "--json").stdout)["result"]["preference"]["gains"]
+    assert gain["sentence"] in run("runs", "show", "1").stdout
+    assert f"Run 1: {gain['sentence']}" in " ".join(run("evaluate").stderr.split())
 
 
 def test_what_cannot_be_trained_says_why(one_run: Database) -> None:

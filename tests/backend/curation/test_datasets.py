@@ -21,7 +21,7 @@ from backend.review.service import ReviewService
 from tests.backend.build import add_answer, add_item, add_project, add_teacher_run
 from tests.backend.curation.posts import POSTS, Post, add_posts, fill
 from tests.tiny_model import make_tiny_model
-from training.prompt import Answer, Renderer
+from training.prompt import FORMS, Answer, Renderer
 
 ROWS = {
     Handling.KEEP: (9, 1),
@@ -297,7 +297,7 @@ def test_what_is_taught_is_shown_token_by_token(database: Database, tmp_path: Pa
         service = CurationService(session)
         version = service.build(project.id, Handling.KEEP, person="ada").version
         renderer = Renderer(model, PolicyService(session).training_policy(policy))
-        for form in ("direct", "reasoned"):
+        for form in FORMS:
             pieces = service.taught(version.id, items[0].id, form, model, max_length=2_000)
             answer = Answer(("scam",), analysis, ("👩‍💻",))
             example = renderer.example(HOSTILE, form, answer, 2_000)

@@ -56,10 +56,10 @@ def test_jsonl_is_a_chat_for_each_form_that_can_be_learned(
             session, version_id, "jsonl", tmp_path / "v.jsonl", lambda done, total: seen.append((done, total))
         )
     lines = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text("utf-8").splitlines()]
-    assert written == len(lines) == 16
+    assert written == len(lines) == 22
     assert seen == [(3, 10), (6, 10), (9, 10), (10, 10)]
     right = [line for line in lines if line["messages"][1]["content"] == "the post right"]
-    assert [line["form"] for line in right] == ["direct", "reasoned"]
+    assert [line["form"] for line in right] == ["direct", "reasoned", "explained"]
     assert right[0]["messages"] == [
         {"role": "system", "content": system_message(POLICY, "direct")},
         {"role": "user", "content": "the post right"},
@@ -67,6 +67,9 @@ def test_jsonl_is_a_chat_for_each_form_that_can_be_learned(
     ]
     assert right[1]["messages"][2]["content"] == (
         'Analysis: why right\nHarmful information: "post"\nClassification: scam'
+    )
+    assert right[2]["messages"][2]["content"] == (
+        'Classification: scam\nAnalysis: why right\nHarmful information: "post"'
     )
     assert (right[0]["labels"], right[0]["split"]) == (["scam"], "train")
     corrected = [line for line in lines if line["messages"][1]["content"] == "the post wrong"]

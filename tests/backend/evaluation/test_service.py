@@ -238,6 +238,25 @@ def test_the_table_has_each_models_newest_line_and_the_champion(database: Databa
         assert not here.service.is_evaluated(frozen.id, ModelKind.BASE, model="another")
 
 
+def test_a_version_frozen_since_hides_no_figures(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        shown, project_id = here.service.shown_sets, here.project.id
+        first = here.frozen()
+        assert [one.id for one in shown(project_id)] == [first.id], "nothing is evaluated yet"
+        run = add_run(session, here.project, here.policy)
+        here.ingest(first, GOOD)
+        here.ingest(first, BAD, ModelKind.RUN, run.id)
+        decide(session, here.policy, here.items["t3"], ("scam",))
+        second = here.frozen()
+        assert second.id != first.id
+        assert [one.id for one in shown(project_id)] == [first.id]
+        here.ingest(second, GOOD)
+        assert [one.id for one in shown(project_id)] == [second.id]
+        assert here.service.only_on_earlier(second.id) == 1
+        assert here.service.only_on_earlier(first.id) == 0
+
+
 def test_two_models_side_by_side(database: Database) -> None:
     with database.write() as session:
         here = world(session)

@@ -58,19 +58,21 @@ def predict(folder: Path) -> None:
     """Give every post and category one half, so that nobody is right by luck."""
     import pandas as pd
 
-    from training.job import Job
+    from training.job import BASE, BEFORE_PREFERENCE, Job
 
     job = Job.read(folder)
+    places = ["", *([BASE] if job.score_base else [])]
+    places += [BEFORE_PREFERENCE] if job.config.preference else []
     files = {path.stem: path for path in (folder / "sets").glob("*.parquet")}
     if (folder / "validation.parquet").is_file():
         files["validation"] = folder / "validation.parquet"
-    for place in ("predictions", "predictions/base") if job.score_base else ("predictions",):
-        (folder / place).mkdir(parents=True, exist_ok=True)
+    for place in places:
+        (folder / "predictions" / place).mkdir(parents=True, exist_ok=True)
         for name, path in files.items():
             table = pd.DataFrame({"id": pd.read_parquet(path)["id"]})
             for code in job.policy.codes:
                 table[f"p_{code}"] = 0.5
-            table.assign(valid_mass=1.0).to_parquet(folder / place / f"{name}.parquet")
+            table.assign(valid_mass=1.0).to_parquet(folder / "predictions" / place / f"{name}.parquet")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ POSTS = {
 COUNTS = {Split.TRAIN: 12, Split.VALIDATION: 6, Split.TEST: 6}
 
 
-def add_decided_project(session: Session, name: str = "Posts") -> tuple[Project, PolicyVersion]:
-    """Posts with gold labels and a teacher that agrees with all of them."""
+def add_decided_project(
+    session: Session, name: str = "Posts", *, wrong: int = 0
+) -> tuple[Project, PolicyVersion]:
+    """Posts with gold labels and a teacher that agrees with all but the first `wrong` of each split."""
     project, policy = add_project(session, name=name, codes=("hate", "scam"))
     teacher = add_teacher_run(session, project, policy)
     texts = list(POSTS.items())
@@ -29,7 +31,8 @@ def add_decided_project(session: Session, name: str = "Posts") -> tuple[Project,
             text, labels = texts[index % len(texts)]
             item = add_item(session, project, f"{text} {split.value} {index}", split=split)
             add_judgement(session, policy, item, labels)
-            add_answer(session, teacher, item, labels, analysis="The post says so.")
+            said = labels if index >= wrong else () if labels else ("scam",)
+            add_answer(session, teacher, item, said, analysis="The post says so.")
     refresh(session, project)
     return project, policy
 

@@ -2,7 +2,7 @@ import pytest
 
 from backend.errors import InvalidInputError
 from backend.runs.choices import CUSTOM, configure, preset_name
-from training.job import PRESETS
+from training.job import PRESETS, Preference
 
 
 def test_changes_are_read_as_they_are_meant() -> None:
@@ -13,6 +13,11 @@ def test_changes_are_read_as_they_are_meant() -> None:
     assert (config.seed, config.rank) == (3, PRESETS["standard"].rank)
 
 
+def test_switches_are_read_from_words() -> None:
+    config = configure("quick", {"rslora": "true", "dora": "no", "method": "qlora"})
+    assert (config.rslora, config.dora, config.method) == (True, False, "qlora")
+
+
 @pytest.mark.parametrize(
     ("preset", "changes", "said"),
     [
@@ -20,6 +25,14 @@ def test_changes_are_read_as_they_are_meant() -> None:
         ("quick", {"epoch": "3"}, "no setting 'epoch'"),
         ("quick", {"epochs": "many"}, "epochs cannot be 'many'"),
         ("quick", {"epochs": 0}, "epochs cannot be 0"),
+        ("quick", {"targets": 3}, "targets cannot be 3"),
+        ("quick", {"preference": "perhaps"}, "preference cannot be 'perhaps'"),
+        ("quick", {"preference.beta": "-1"}, "preference.beta cannot be '-1'"),
+        ("quick", {"preference.gamma": "1"}, "no setting 'preference.gamma'"),
+        ("quick", {"epochs.beta": "1"}, "no setting 'epochs.beta'"),
+        ("quick", {"method": "full", "dora": "yes"}, "kinds of LoRA"),
+        ("quick", {"rank": "0"}, "rank cannot be '0'"),
+        ("quick", {"learning_rate": "nan"}, "learning_rate cannot be 'nan'"),
     ],
 )
 def test_what_cannot_be_is_named(preset: str, changes: dict[str, object], said: str) -> None:
@@ -30,3 +43,14 @@ def test_what_cannot_be_is_named(preset: str, changes: dict[str, object], said: 
 def test_a_preset_keeps_its_name_whatever_the_seed() -> None:
     assert preset_name("quick", configure("quick", seed=9)) == "quick"
     assert preset_name("quick", configure("quick", {"rank": 4})) == CUSTOM
+
+
+def test_the_preference_step_is_switched_on_whole_or_by_one_of_its_settings() -> None:
+    assert configure("quick").preference is None
+    assert configure("quick", {"preference": "on"}).preference == Preference()
+    assert configure("quick", {"preference": True}).preference == Preference()
+    beta = {"preference.beta": "0.5"}
+    assert configure("quick", beta).preference == Preference(beta=0.5)
+    assert configure("quick", beta | {"preference": "true"}).preference == Preference(beta=0.5)
+    assert configure("quick", beta | {"preference": "off"}).preference is None
+    assert preset_name("quick", configure("quick", beta)) == CUSTOM

@@ -27,9 +27,9 @@ from tests.backend.runs.build import add_decided_project, add_version
 from tests.backend.runs.test_service import finish
 from tests.tiny_model import make_tiny_model
 from training.adapter import config_hash
-from training.cost import Shape, memory
+from training.cost import Shape, lower_bytes, peak_memory
 from training.data import Encoded, Row, encode, epoch_batches
-from training.job import Config
+from training.job import Config, Preference
 from training.layout import tokens_computed
 from training.machine import MEGABYTE
 from training.policy import Category, Policy
@@ -68,7 +68,7 @@ def plan(config: Config, count: int = 40, sample: int | None = None, **fields: A
         "validation_rows": 10,
         "choosing": Posts(10, 300),
         "sets": [Posts(20, 600)],
-        "score_base": False,
+        **{"score_base": False, "pairs": 0, "free": 1e9, "device": "cpu"},
     } | fields
     return Plan(config=config, rows=count, sample=rows(sample or count), **values)
 
@@ -105,11 +105,38 @@ def test_a_sample_stands_for_all_rows(tiny: Path) -> None:
         assert getattr(part, name) == pytest.approx(getattr(whole, name), rel=0.05), name
 
 
+def test_frozen_layers_are_computed_once_where_there_is_memory_for_it(tiny: Path) -> None:
+    config = Config(batch_size=8, max_length=256, layers=0.5)
+    kept, tight = count(tiny, plan(config)), count(tiny, plan(config, free=1e4))
+    encoded = encode(rows(40), Renderer(tiny, POLICY), "direct", 256)
+    own = sum(len(example) - len(example.prefix) for example in encoded.examples)
+    assert (kept.kept_tokens, tight.kept_tokens) == (round(own * 50 / 40), 0)
+    assert kept.training < tight.training
+    assert kept.validating < tight.validating
+    # In a single pass nothing is spared but what validation looks at.
+    once = config.model_copy(update={"epochs": 1})
+    least, most = (count(tiny, plan(once, free=free)).training for free in (1e4, 1e9))
+    assert least < most < 1.2 * least
+
+
+def test_a_preference_step_adds_its_own_work(tiny: Path) -> None:
+    config = Config(batch_size=8, max_length=256)
+    with_step = config.model_copy(update={"preference": Preference(epochs=2)})
+    without = count(tiny, plan(config, pairs=0))
+    some, more = (count(tiny, plan(with_step, pairs=pairs)) for pairs in (10, 20))
+    assert without.preferring == 0
+    assert 0 < some.preferring < more.preferring < 2 * some.preferring
+    assert some.scoring == pytest.approx(2 * without.scoring)
+    assert some.training == without.training
+
+
 def test_work_grows_with_what_is_asked_for(tiny: Path) -> None:
     config = Config(batch_size=8, max_length=256, layers=0.5)
     least = count(tiny, plan(config))
-    twice = count(tiny, plan(config.model_copy(update={"epochs": 6})))
-    assert twice.training == pytest.approx(2 * least.training)
+    once, twice = (
+        count(tiny, plan(config.model_copy(update={"epochs": epochs}), free=1e4)) for epochs in (3, 6)
+    )
+    assert twice.training == pytest.approx(2 * once.training)
     assert count(tiny, plan(config.model_copy(update={"layers": 1.0}))).training > least.training
     both = count(tiny, plan(config, score_base=True))
     assert both.scoring == pytest.approx(2 * least.scoring)
@@ -134,6 +161,7 @@ def speed(base: Path, config: Config, **fields: Any) -> Speed:
         "saving_seconds": 0.5,
         "row_tokens": 300,
         "longest_row": 250,
+        "kept_tokens": 0,
         "peak_bytes": 7e8,
     }
     return Speed.model_validate(values | fields)
@@ -142,6 +170,7 @@ def speed(base: Path, config: Config, **fields: Any) -> Speed:
 def work(**fields: Any) -> Workload:
     values: dict[str, Any] = {
         **dict.fromkeys(("examples", "steps", "tokens", "peer_tokens", "learned_tokens", "longest_row"), 1),
+        **{"longest_example": 1, "kept_tokens": 0, "preferring": 0.0},
         **{"validations": 3, "training": 120e9, "validating": 20e9, "scoring": 40e9},
         **{"encoded": Encoded(), "complete": True},
     }
@@ -155,6 +184,8 @@ def test_time_is_work_over_pace_with_loading_and_checkpoints(tiny: Path) -> None
     assert found.training == pytest.approx(130 + (3 + 1 + 130 / 60) * 0.5)
     assert found.scoring == pytest.approx(10)
     assert found.total == pytest.approx(found.loading + found.training + found.scoring)
+    preferred = phases(work(preferring=30e9), Pace(speed(tiny, Config()), Config(), "run 1"))
+    assert preferred.total == pytest.approx(found.total + 30)
     alone = speed(tiny, Config(), flops_per_second={"training": 1e9})
     assert phases(work(), Pace(alone, Config(), "run 1")).scoring == pytest.approx(40)
 
@@ -196,7 +227,7 @@ def result(told: Speed) -> dict[str, Any]:
         "timings": {"starting": 1.0, "fetching": 99.0, "loading": told.loading_seconds - 1.0},
         "peak_memory_mb": {"process": told.peak_bytes / MEGABYTE},
         "speed": told.model_dump(
-            include={"pace", "flops_per_second", "saving_seconds", "row_tokens", "longest_row"}
+            include={"pace", "flops_per_second", "saving_seconds", "row_tokens", "longest_row", "kept_tokens"}
         ),
     }
 
@@ -269,14 +300,15 @@ def test_where_trainers_run_elsewhere_their_pace_counts(scene: Scene) -> None:
 
 def test_memory_is_the_earlier_peak_and_the_formulas_difference(scene: Scene) -> None:
     config = configure("quick")
-    scene.run(config, speed(scene.tiny, config, longest_row=250))
+    scene.run(config, speed(scene.tiny, config, longest_row=250, kept_tokens=90))
     shape = Shape.read(scene.tiny)
     wanted = configure("quick", {"rank": 2, "layers": 1.0})
     found = scene.estimate(wanted)
     assert found.memory is not None and found.memory_measured
-    before = memory(shape, config, 250, "cpu")
+    before = peak_memory(shape, config, 250, "cpu") + lower_bytes(shape, config, 90, "cpu")
     # How long the longest row will be is not told; it has some posts, and fits the budget.
-    assert memory(shape, wanted, 100, "cpu") < found.memory - 7e8 + before < memory(shape, wanted, 300, "cpu")
+    low, high = (peak_memory(shape, wanted, longest, "cpu") for longest in (100, 300))
+    assert low < found.memory - 7e8 + before < high
 
 
 def test_a_measurement_is_a_short_run_that_is_thrown_away(
@@ -367,6 +399,11 @@ def test_memory_that_is_not_there_is_said(scene: Scene, monkeypatch: pytest.Monk
     said = scene.estimate(configure("quick", {"epochs": 40})).cautions
     assert said[0].fatal
     assert said[0].message.endswith("of memory, and 0.3 GB are free.")
+    # Where smaller rows would do, it goes on with these.
+    least = peak_memory(Shape.read(scene.tiny), configure("quick"), 120, "cpu")
+    monkeypatch.setattr("training.machine.free_memory", lambda: least)
+    [tight] = scene.estimate(configure("quick", {"epochs": 40})).cautions
+    assert (tight.fatal, "Rows are made smaller" in tight.hint) == (False, True)
 
 
 def test_rows_that_teach_little_are_said(scene: Scene) -> None:

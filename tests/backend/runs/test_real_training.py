@@ -59,6 +59,21 @@ def test_train_here_then_score_again_what_was_trained(sqlite_database: Database,
         assert newest.metrics["macro"]["auprc"] == before[newest.model_kind]["macro"]["auprc"]
 
 
+def test_a_preference_step_on_the_same_posts(sqlite_database: Database, project_id: int) -> None:
+    with sqlite_database.write() as session:
+        corrected, _ = add_decided_project(session, "Corrected", wrong=4)
+        add_version(session, corrected)
+    step = ("--preference", "--set", "preference.epochs=2", "--set", "epochs=1", "--set", "rank=2")
+    done = overrule("train", "--project", "Corrected", *step, "--json")
+    assert done.returncode == 0, done.stderr
+    shown = overrule("runs", "show", "1", "--project", "Corrected", "--json")
+    result = json.loads(shown.stdout)["result"]
+    assert result["preference"]["step"] == result["preference"]["steps"] == 2
+    assert result["rows"]["pairs"]["used"] == 4
+    assert {"before_preference", "preference"} < set(result["metrics"])
+    assert result["preference"]["gains"][0]["sentence"].startswith("With the preference step macro-F1 is ")
+
+
 def test_an_unknown_base_model_fails_with_the_trainers_reason(
     sqlite_database: Database, project_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

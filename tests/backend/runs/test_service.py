@@ -11,6 +11,7 @@ from backend.db.models.content import Item, Split
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobState
+from backend.db.models.review import Source, Verdict
 from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.jobs.service import JobService
 from backend.runs.choices import configure
@@ -19,6 +20,7 @@ from tests.backend.build import add_judgement, add_project
 from tests.backend.jobs import stand_in
 from tests.backend.runs.build import COUNTS, add_decided_project, add_version, refresh
 from training.job import Job as TrainerJob
+from training.pairs import read_pairs
 
 
 def start(session: Session, project: Project) -> Run:
@@ -90,6 +92,91 @@ def test_what_comes_back_becomes_evaluations_the_base_models_once(database: Data
         assert newest.headline.run_id == second.id
         said = [event.text for event in events.latest(session, project.id)]
         assert "Run 2 finished" in said[0]
+
+
+def test_a_preference_step_gets_its_pairs_and_is_judged_beside_the_run_without_it(
+    database: Database,
+) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session, wrong=4)
+        version = add_version(session, project)
+        config = configure("quick", {"preference": "on"})
+        service = RunService(session)
+        run = service.start(project.id, version_id=version.id, config=config, person="ada")
+        folder = finish(session, run)
+        assert TrainerJob.read(folder).config.preference == config.preference
+        assert len(read_pairs(folder / "pairs.parquet")) == 4
+        held_out = read_pairs(folder / "validation_pairs.parquet")
+        assert [pair.rejected.labels for pair in held_out] == [(), (), ("scam",), ()]
+        # Before and after are two looks at one run: only what it is now is an evaluation of its own.
+        assert kinds(session) == [ModelKind.RUN, ModelKind.BASE, ModelKind.TEACHER]
+        [gain] = service.preference_gains(run.id)
+        assert (gain.set_name, gain.posts, gain.macro_f1.difference) == ("test", 6, 0.0)
+        assert gain.sentence.startswith("With the preference step macro-F1 is ")
+        assert gain.sentence.endswith("no clear difference.")
+        assert run.result is not None
+        assert run.result["preference"]["gains"][0]["set_id"] == gain.set_id
+
+
+def test_what_the_step_brought_is_a_paired_difference(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session, wrong=4)
+        version = add_version(session, project)
+        config = configure("quick", {"preference": "on"})
+        service = RunService(session)
+        run = service.start(project.id, version_id=version.id, config=config, person="ada")
+        folder = Path(JobService(session).get(run.job_id).folder or "")
+        service.prepare(run, folder)
+        stand_in.predict(folder)
+        thresholds, name = TrainerJob.read(folder).sets
+        for each in (thresholds, name):
+            # Half of "hate" and of "scam" is what the stand-in says; after the step it knows.
+            path = folder / "predictions" / f"{each}.parquet"
+            posts = pd.read_parquet(folder / "sets" / f"{each}.parquet")["text"]
+            table = pd.read_parquet(path)
+            table["p_hate"] = posts.str.contains("people").map({True: 0.9, False: 0.1})
+            table["p_scam"] = posts.str.contains("money").map({True: 0.9, False: 0.1})
+            table.to_parquet(path)
+        (folder / "metrics.json").write_text("{}")
+        stand_in.result(folder, "done", preference={"step": 1})
+        service.collect(run, folder)
+        [gain] = service.preference_gains(run.id)
+        assert (gain.macro_f1.a, gain.macro_f1.clear) == (1.0, True)
+        assert gain.sentence.startswith("With the preference step macro-F1 is 1.00, without it .50 (+.50, ")
+        assert gain.sentence.endswith("): it helped.")
+        assert run.result is not None
+        assert run.result["preference"]["step"] == 1
+
+
+def test_a_preference_step_without_corrections_is_refused_at_the_start(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        version = add_version(session, project)
+        service = RunService(session)
+        config = configure("quick", {"preference": "on"})
+        with pytest.raises(InvalidInputError, match="nothing to learn a preference from"):
+            service.start(project.id, version_id=version.id, config=config, person="ada")
+        assert JobService(session).list() == []
+        assert service.preference_gains(99) == []
+
+
+def test_corrected_reasons_are_no_preference_for_a_student_without_reasons(database: Database) -> None:
+    with database.write() as session:
+        project, policy = add_decided_project(session)
+        item = session.query(Item).where(Item.split == Split.TRAIN).first()
+        assert item is not None
+        add_judgement(
+            session, policy, item, ("scam",), source=Source.REVIEW, verdict=Verdict.BAD_REASON, reason="mine"
+        )
+        refresh(session, project)
+        version = add_version(session, project)
+        service = RunService(session)
+        direct, both = (
+            configure("quick", {"preference": "on", "answers": each}) for each in ("direct", "both")
+        )
+        with pytest.raises(InvalidInputError, match="corrected reasons only"):
+            service.start(project.id, version_id=version.id, config=direct, person="ada")
+        assert service.start(project.id, version_id=version.id, config=both, person="ada").id
 
 
 def test_champions_are_made_by_people_and_taken_back(database: Database) -> None:

@@ -204,6 +204,18 @@ def test_failures_are_counted_by_kind_and_asked_again_the_next_time(
     assert sorted(asked.post for asked in server.asked) == list("abcdef")
 
 
+def test_a_run_in_which_nothing_was_answered_has_failed(
+    sqlite_database: Database, server: TeacherServer, settings: Settings
+) -> None:
+    quick = settings.model_copy(update={"teacher_retries": 0})
+    server.answer = lambda asked: drops
+    project = add_posts(sqlite_database, "a", "b")
+    with pytest.raises(TeacherStoppedError, match="cannot be reached") as caught:
+        run(sqlite_database, quick, start(sqlite_database, quick, project))
+    assert caught.value.result is not None
+    assert caught.value.result.failed == {"connection": 2}
+
+
 @pytest.mark.parametrize(
     ("action", "what"),
     [

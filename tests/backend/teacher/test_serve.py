@@ -11,7 +11,8 @@ from sqlalchemy import select
 from backend.db.engine import Database
 from backend.db.models import TeacherAnswer
 from backend.settings import Settings
-from tests.backend.teacher.posts import add_posts, end, run, start
+from backend.teacher.client import TeacherStoppedError
+from tests.backend.teacher.posts import add_posts, run, start
 from tests.backend.teacher.serve import transformers_serve
 from tests.tiny_model import make_tiny_model
 
@@ -53,7 +54,7 @@ def test_a_model_that_is_not_served_is_told_apart(sqlite_database: Database, tin
     settings = local(url, Path("nobody/no-such-model"))
     project = add_posts(sqlite_database, "one")
     job = start(sqlite_database, settings, project)
-    result = run(sqlite_database, settings, job)
-    assert result.failed == {"rejected": 1}
-    assert "no-such-model" in result.said["rejected"]
-    end(sqlite_database, job)
+    with pytest.raises(TeacherStoppedError, match="no-such-model") as caught:
+        run(sqlite_database, settings, job)
+    assert caught.value.result is not None
+    assert caught.value.result.failed == {"rejected": 1}

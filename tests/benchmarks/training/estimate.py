@@ -22,6 +22,7 @@ from backend.cli.follow import carry_out
 from backend.curation.service import CurationService
 from backend.db.engine import Database, get_database
 from backend.db.migrate import migrate
+from backend.db.models import DatasetVersion
 from backend.db.models.curation import Handling
 from backend.intake.sample import load_sample
 from backend.runs.choices import configure
@@ -73,7 +74,7 @@ def figures(estimate: Estimate, result: dict) -> list[Figure]:
 def compare(
     database: Database,
     settings: Settings,
-    version_id: int,
+    version: DatasetVersion,
     preset: str,
     changes: dict[str, str],
     *,
@@ -83,15 +84,14 @@ def compare(
     config = configure(preset, changes)
     with database.read() as session:
         service = EstimateService(session, settings)
-        rough = service.estimate(version_id, config).memory
-        wanted = service.trial(version_id, config) if trial else None
+        rough = service.estimate(version.id, config).memory
+        wanted = service.trial(version.id, config) if trial else None
     if wanted is not None:
         measure(wanted, settings)
     with database.write() as session:
-        estimate = EstimateService(session, settings).estimate(version_id, config)
-        version = RunService(session, settings)._version(version_id)
+        estimate = EstimateService(session, settings).estimate(version.id, config)
         run = RunService(session, settings).start(
-            version.project_id, version_id=version_id, preset=preset, config=config, person="benchmark"
+            version.project_id, version_id=version.id, preset=preset, config=config, person="benchmark"
         )
     carry_out(database, settings, run.job_id)
     with database.read() as session:
@@ -129,13 +129,11 @@ def main() -> int:
         migrate(database)
         with database.write() as session:
             project = load_sample(session, person="benchmark")
-            version_id = (
-                CurationService(session).build(project.id, Handling.REVIEW, person="benchmark").version.id
-            )
+            version = CurationService(session).build(project.id, Handling.REVIEW, person="benchmark").version
         found = [
             figure
             for number, preset in enumerate(given.presets)
-            for figure in compare(database, settings, version_id, preset, changes, trial=number == 0)
+            for figure in compare(database, settings, version, preset, changes, trial=number == 0)
         ]
         database.dispose()
     return int(any(abs(figure.off) > ALLOWED for figure in found))

@@ -1,0 +1,251 @@
+"""Attention over packed rows: each example sees the prefix and its own past.
+
+Dense attention under the mask that `training/layout.py` draws would compute every pair of tokens
+and throw most of them away. Here it is computed in two parts, none of which needs a mask:
+
+    within   each segment (the prefix, each example) sees its own past: causal, block by block
+    prefix   the examples' tokens see all of the prefix: a dense rectangle
+
+Softmax over both parts is put together from their log-sum-exps (Milakov and Gimelshein 2018,
+arXiv 1805.02867; the parts are those of Juravsky et al. 2024, arXiv 2402.05099). Backward needs no
+formula of its own: a flash kernel given the *merged* output and log-sum-exp computes exactly its
+part of the gradients, because both enter only through P = exp(S - lse) and delta = sum(dO * O).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "overrule"
+"""What transformers calls this attention."""
+
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Segments:
+    """How a row of T tokens is divided: the prefix first, then one segment for each example.
+
+    Attributes:
+        prefix: tokens of the prefix, P; may be 0.
+        lengths: tokens of each example behind it; T = P + sum(lengths).
+    """
+
+    prefix: int
+    lengths: tuple[int, ...]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest example."""
+        return max(self.lengths)
+
+    def slots(self, device: torch.device) -> Tensor:
+        """(T - P,) where each of the examples' tokens lies when every example is padded to the longest."""
+        return _slots(self, device)
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """The same as a dense mask, (T, T) True where the query (first axis) sees the key."""
+        return shared_prefix_mask(self.prefix, self.lengths)
+
+
+@lru_cache(maxsize=16)
+def _slots(segments: Segments, device: torch.device) -> Tensor:
+    """The same for all layers of a row, so that a GPU is sent it once."""
+    lengths = torch.tensor(segments.lengths)
+    starts = torch.arange(len(lengths)) * segments.longest
+    within = torch.cat([torch.arange(length) for length in segments.lengths])
+    return (torch.repeat_interleave(starts, lengths) + within).to(device)
+
+
+def shared_prefix_mask(prefix: int, lengths: Sequence[int]) -> Tensor:
+    """Who sees whom in a packed row, (T, T) bool with T = prefix + sum(lengths)."""
+    owner = torch.repeat_interleave(torch.arange(len(lengths) + 1), torch.tensor([prefix, *lengths]))
+    sees = (owner[:, None] == owner[None, :]) | (owner[None, :] == 0)
+    return sees.tril_()
+
+
+def register() -> None:
+    """Make the attention known to transformers under `NAME`."""
+    AttentionInterface.register(NAME, _forward)
+    # Where no row is packed, as in scoring and generation, masks are made and used as always.
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def _forward(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    segments: Segments | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it; `segments` comes from the call of the decoder.
+
+    Args:
+        query: (1, heads, T, d).
+        key: (1, key heads, T, d), like `value`.
+
+    Returns:
+        (1, T, heads, d), and no weights.
+    """
+    if segments is None:
+        plain: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return plain
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return packed_attention(query, key, value, segments, scale).transpose(1, 2).contiguous(), None
+
+
+def packed_attention(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float) -> Tensor:
+    """Attention of a packed row.
+
+    Args:
+        query: (1, heads, T, d).
+        key: (1, key heads, T, d); heads is a multiple of key heads.
+        value: like `key`.
+        segments: how the T tokens are divided.
+        scale: what scores are multiplied by.
+
+    Returns:
+        (1, heads, T, d), equal to dense attention under `segments.mask` up to rounding.
+    """
+    if query.is_cuda and query.dtype not in (torch.float16, torch.bfloat16):
+        # The GPU's kernels know only the short types.
+        return torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, segments.mask.to(query.device), scale=scale, enable_gqa=True
+        )
+    output: Tensor = _Packed.apply(query, key, value, segments, scale)  # type: ignore[no-untyped-call]
+    return output
+
+
+class _Forward(NamedTuple):
+    """What attention is computed from: (n, heads, queries, d) and twice (n, key heads, keys, d)."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+    def block(self, queries: slice, keys: slice) -> _Forward:
+        """The part of some queries over some keys."""
+        return _Forward(self.query[:, :, queries], self.key[:, :, keys], self.value[:, :, keys])
+
+
+class _Backward(NamedTuple):
+    """What gradients are computed from; output and log-sum-exp are those of all parts together."""
+
+    gradient: Tensor
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    output: Tensor
+    lse: Tensor
+
+    def block(self, queries: slice, keys: slice) -> _Backward:
+        """The part of some queries over some keys."""
+        gradient, query, output, lse = (
+            states[:, :, queries] for states in (self.gradient, self.query, self.output, self.lse)
+        )
+        return _Backward(gradient, query, self.key[:, :, keys], self.value[:, :, keys], output, lse)
+
+
+class _Packed(torch.autograd.Function):
+    """Attention of a row in its two parts."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float
+    ) -> Tensor:
+        row = _Forward(query, key, value)
+        output, lse = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+        prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
+        own, own_lse = _kernel(_Forward(*(_padded(states, segments) for states in row)), True, scale)
+        own, own_lse = _unpadded(own, segments), _unpadded(own_lse[..., None], segments)[..., 0]
+        if segments.prefix:
+            output[:, :, prefix], lse[:, :, prefix] = _kernel(row.block(prefix, prefix), True, scale)
+            own, own_lse = _merged(own, own_lse, *_kernel(row.block(examples, prefix), False, scale))
+        output[:, :, examples], lse[:, :, examples] = own, own_lse
+        ctx.save_for_backward(query, key, value, output, lse)
+        ctx.segments, ctx.scale = segments, scale
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        query, key, value, output, lse = ctx.saved_tensors
+        segments, scale = ctx.segments, ctx.scale
+        row = _Backward(gradient, query, key, value, output, lse)
+        found = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
+        # What pads a batch has neither output nor gradient, so it adds nothing; its log-sum-exp is 0.
+        batch = _Backward(*(_padded(states, segments) for states in row._replace(lse=lse[..., None])))
+        own = _kernel_backward(batch._replace(lse=batch.lse[..., 0]), True, scale)
+        for whole, part in zip(found, own, strict=True):
+            whole[:, :, examples] = _unpadded(part, segments)
+        if segments.prefix:
+            within = _kernel_backward(row.block(prefix, prefix), True, scale)
+            for whole, part in zip(found, within, strict=True):
+                whole[:, :, prefix] = part
+            across = _kernel_backward(row.block(examples, prefix), False, scale)
+            for whole, part, where in zip(found, across, (examples, prefix, prefix), strict=True):
+                whole[:, :, where] += part
+        return *found, None, None
+
+
+def _merged(output: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
+    """Two attentions of the same queries over different keys, as one."""
+    both = torch.logaddexp(lse, other_lse)
+    mixed = output * torch.exp(lse - both)[..., None] + other * torch.exp(other_lse - both)[..., None]
+    return mixed.to(output.dtype), both
+
+
+def _padded(states: Tensor, segments: Segments) -> Tensor:
+    """The examples' states of a row, (1, H, T, d), as a batch of equal lengths, (n, H, longest, d)."""
+    _, heads, _, size = states.shape
+    batch = states.new_zeros(len(segments.lengths) * segments.longest, heads, size)
+    batch[segments.slots(states.device)] = states[0, :, segments.prefix :].transpose(0, 1)
+    return batch.view(len(segments.lengths), segments.longest, heads, size).transpose(1, 2)
+
+
+def _unpadded(batch: Tensor, segments: Segments) -> Tensor:
+    """Back again: (n, H, longest, d) to (1, H, T - P, d)."""
+    count, heads, longest, size = batch.shape
+    states = batch.transpose(1, 2).reshape(count * longest, heads, size)
+    return states[segments.slots(batch.device)].transpose(0, 1)[None]
+
+
+def _kernel(given: _Forward, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
+    """Flash attention of a batch: the output, (n, heads, queries, d), and the log-sum-exp in fp32."""
+    if given.query.is_cuda:
+        found = _aten._scaled_dot_product_flash_attention(*given, 0.0, causal, scale=scale)
+    else:
+        found = _aten._scaled_dot_product_flash_attention_for_cpu(*given, 0.0, causal, scale=scale)
+    return found[0], found[1]
+
+
+def _kernel_backward(given: _Backward, causal: bool, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of a batch's queries, keys and values."""
+    if given.query.is_cuda:
+        # Without dropout the state of the random generator is not read.
+        unread = torch.zeros(2, dtype=torch.uint64, device=given.query.device)
+        lengths = given.query.shape[2], given.key.shape[2]
+        found = _aten._scaled_dot_product_flash_attention_backward(
+            *given._replace(lse=given.lse.contiguous()),
+            *(None, None, *lengths, 0.0, causal, unread, unread),
+            scale=scale,
+        )
+    else:
+        found = _aten._scaled_dot_product_flash_attention_for_cpu_backward(*given, 0.0, causal, scale=scale)
+    return found[0], found[1], found[2]

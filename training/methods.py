@@ -1,0 +1,54 @@
+"""The ways to fine-tune: LoRA, LoRA over a base model in 4 bits, or the model's own weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from training import hardware
+from training.full import load_full_student, new_full_student
+from training.job import Config
+from training.student import Student, load_student, new_student
+
+
+def begin(folder: Path, config: Config, device: torch.device, name: str) -> Student:
+    """A student that has learned nothing yet.
+
+    Args:
+        folder: the base model.
+        config: the method and its settings.
+        device: where to compute.
+        name: what an adapter calls its base model.
+
+    Raises:
+        StudentError, TargetError, QuantizationError: settings, model and machine do not go together.
+    """
+    if config.method == "full":
+        return new_full_student(folder, config, device)
+    return new_student(folder, config, device, name)
+
+
+def precision(config: Config, device: torch.device) -> str:
+    """What the model's weights are kept in."""
+    kept = str(hardware.weights_dtype(device)).removeprefix("torch.")
+    return {"lora": kept, "qlora": "nf4", "full": "float32"}[config.method]
+
+
+def load(folder: Path, adapter: Path, config: Config, device: torch.device, max_length: int) -> Student:
+    """A student that has learned, for scoring.
+
+    Args:
+        folder: the base model.
+        adapter: what the fine-tune left.
+        config: the settings that it was trained with.
+        device: where to compute.
+        max_length: tokens in all.
+
+    Raises:
+        StudentError, QuantizationError: it cannot be loaded here.
+    """
+    if config.method == "full":
+        return load_full_student(folder, adapter, device, max_length)
+    # Its thresholds were chosen over the base model in 4 bits; over another they would not hold.
+    return load_student(folder, adapter, device, max_length, quantized=config.method == "qlora")
