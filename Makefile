@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 TEST_MODELS := $(or $(OVERRULE_MODEL_CACHE),$(HOME)/.cache/overrule/models)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test lint format clean bench-training bench-training-%
 
 help:
 	@echo "make run     start Overrule and print its address (PORT=8600 for another port)"
 	@echo "make test    run all tests (TESTS=tests/backend/jobs for some of them)"
 	@echo "make lint    style, types and the import rules"
 	@echo "make format  put the style right"
+	@echo "make bench-training  measure the trainer against its peers (BENCH='--batch 8' for options)"
 	@echo "make clean   remove the virtual environment and caches; your data stays"
 
 run: $(VENV)/run.stamp
@@ -29,6 +30,12 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The peers' environments are made when they are first needed, in the user's cache.
+bench-training: bench-training-all
+
+bench-training-%: $(VENV)/dev.stamp
+	@OVERRULE_MODEL_CACHE="$(TEST_MODELS)" $(BIN)/python -m tests.benchmarks.training $* $(BENCH)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix

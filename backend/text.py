@@ -1,4 +1,4 @@
-"""Text as the database keeps and compares it."""
+"""Text as the database keeps and compares it, and as sentences have it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def normalise(text: str) -> str:
 def text_hash(text: str) -> str:
     """sha256 (hex) of the normalised text."""
     return hashlib.sha256(normalise(text).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def things(number: int, one: str) -> str:
+    """(1, "post") → 1 post; (1200, "post") → 1,200 posts."""
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
 
 
 def as_sentence(reason: str) -> str:

@@ -58,6 +58,15 @@ class FullStudent(Student):
         super().__init__(model, device)
         self._base = base
 
+    @property
+    def frozen_layers(self) -> int:
+        """How many layers lie below the lowest that learns; norm and head lie above them all."""
+        if any(weight.requires_grad for weight in self.model.get_input_embeddings().parameters()):
+            return 0
+        layers = list(getattr(self.model.get_decoder(), "layers", ()))
+        learning = (any(weight.requires_grad for weight in layer.parameters()) for layer in layers)
+        return next((index for index, learns in enumerate(learning) if learns), 0)
+
     @contextmanager
     def base(self) -> Iterator[None]:
         """Compute as the base model would, with its own weights in place."""

@@ -127,9 +127,14 @@ class Config(BaseModel):
         return self.model_copy(update=self.preference.model_dump(exclude={"beta"}))
 
     @model_validator(mode="after")
-    def _kinds_of_lora(self) -> Config:
+    def _go_together(self) -> Config:
         if self.method == "full" and (self.rslora or self.dora):
             raise ValueError("rsLoRA and DoRA are kinds of LoRA; switch them off, or choose lora or qlora")
+        if self.method == "full" and self.preference is not None:
+            raise ValueError(
+                "the preference step compares a student with itself without its adapter, and full "
+                "fine-tuning leaves none; switch the step off, or choose lora or qlora"
+            )
         return self
 
 

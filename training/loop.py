@@ -23,6 +23,7 @@ from training.layout import pack
 from training.objective import Objective, mean_loss
 from training.progress import Reporter
 from training.prompt import Example
+from training.schedule import is_better, learning_rate, validation_steps
 from training.stop import Stop, StopRequestedError
 from training.student import Student
 
@@ -69,20 +70,6 @@ class Trained:
     kept_tokens: int
     saving_seconds: float
     weights: dict[str, Tensor]
-
-
-def learning_rate(step: int, steps: int, config: Config) -> float:
-    """The rate of a step (from 0): a straight rise, then a cosine to a tenth of the peak."""
-    rise = math.ceil(config.warmup * steps)
-    if step < rise:
-        return config.learning_rate * (step + 1) / rise
-    share = (step - rise) / max(1, steps - rise)
-    return config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
-
-
-def validation_steps(steps: int, times: int) -> set[int]:
-    """After which steps the validation loss is taken: evenly, the last one included."""
-    return {math.ceil(index * steps / times) for index in range(1, times + 1)}
 
 
 class Judge(Protocol):
@@ -257,8 +244,8 @@ class Loop:
         rate = learning_rate(self.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        learned = self.objective.examples_of(batch)
-        loss = in_rows_that_fit(self.student, learned, lambda: self._gradients_anew(batch))
+        examples = self.objective.examples_of(batch)
+        loss = in_rows_that_fit(self.student, examples, lambda: self._gradients_anew(batch))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             rows = ", ".join(str(self.objective.names[index]) for index in batch[:8])
@@ -293,12 +280,10 @@ class Loop:
         """
         assert self.validation is not None, "without validation there are no marks"
         stage = self.objective.stage
-        validation = self.validation
-        everything = validation.examples_of(range(len(validation.names)))
-        loss = in_rows_that_fit(self.student, everything, lambda: mean_loss(validation, self._after_row))
+        loss = mean_loss(self.validation, self._after_row)
         macro_f1 = self.judge.macro_f1(self.student) if self.judge else None
         self.validated = self.step
-        best = _is_better(loss, macro_f1, self.best)
+        best = is_better(loss, macro_f1, self.best)
         if best:
             self.best = Best(loss, self.step, self.student.adapter_weights(), macro_f1)
         _log.info(
@@ -404,14 +389,3 @@ class Loop:
             by_number.setdefault(numbers[name], {})[quantity] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": by_number, "param_groups": groups})
-
-
-def _is_better(loss: float, macro_f1: float | None, best: Best | None) -> bool:
-    """Whether a validation beats the best so far; of two as good by macro-F1, the one of lower loss does."""
-    if not math.isfinite(loss):
-        return False
-    if best is None:
-        return True
-    if macro_f1 is None or best.macro_f1 is None:
-        return loss < best.loss
-    return (macro_f1, -loss) > (best.macro_f1, -best.loss)

@@ -246,8 +246,11 @@ def _literal(text: str) -> str:
 
 
 def _value(value: Any) -> str:
-    words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return _literal(words)
+    if value is None:
+        return "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(of)}" for name, of in value.items())
+    return _literal(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _figure(value: float | None) -> str:

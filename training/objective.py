@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from training.fitting import in_rows_that_fit
 from training.layout import pack, tokens_computed
 from training.progress import Phase
 from training.prompt import Example
@@ -30,6 +31,10 @@ class Stage:
 
 class Objective(Protocol):
     """A loss over things to learn, each known by its index."""
+
+    @property
+    def student(self) -> Student:
+        """Who learns it."""
 
     @property
     def stage(self) -> Stage:
@@ -55,15 +60,25 @@ class Objective(Protocol):
         """What a batch's rows are packed from."""
 
 
-@torch.no_grad()
 def mean_loss(objective: Objective, after_row: AfterRow) -> float:
-    """The loss over everything that an objective has, without gradients."""
+    """The loss over everything that an objective has, without gradients.
+
+    Raises:
+        MemoryShortError: an example does not fit into memory alone.
+    """
     everything = range(len(objective.names))
+    examples = objective.examples_of(everything)
+    total = in_rows_that_fit(objective.student, examples, lambda: _sum(objective, everything, after_row))
+    return total / objective.weight(everything)
+
+
+@torch.no_grad()
+def _sum(objective: Objective, batch: Sequence[int], after_row: AfterRow) -> float:
     total = 0.0
-    for loss, tokens in objective.losses(everything):
+    for loss, tokens in objective.losses(batch):
         total += loss.item()
         after_row(tokens)
-    return total / objective.weight(everything)
+    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.fitting import in_rows_that_fit
 from training.layout import pack
 from training.objective import AfterRow, Stage
 from training.pairs import Pair
@@ -97,9 +98,17 @@ class Preferring:
             raise RuntimeError("the base model is asked before a loss is taken")
         return self._reference[list(row)]
 
-    @torch.no_grad()
     def _all_margins(self, after_row: AfterRow) -> Tensor:
-        """Of all pairs, (N,) on the CPU."""
+        """Of all pairs, (N,) on the CPU.
+
+        Raises:
+            MemoryShortError: a pair does not fit into memory alone.
+        """
+        examples = self.examples_of(range(len(self.pairs)))
+        return in_rows_that_fit(self.student, examples, lambda: self._margins_by_row(after_row))
+
+    @torch.no_grad()
+    def _margins_by_row(self, after_row: AfterRow) -> Tensor:
         found = torch.empty(len(self.pairs))
         for row in self._rows(range(len(self.pairs))):
             margins, tokens = self._margins(row)

@@ -221,8 +221,8 @@ def scored_form(job: Job, forms: Sequence[Form]) -> Form:
 def _identity(at: _Work, stage: str) -> str:
     """What must be the same for a checkpoint to be gone on from."""
     hashes = at.record.hashes
-    parts = [stage, hashes["job"], hashes["data"], hashes["prompt"], config_hash(at.base)]
-    return json.dumps(parts, sort_keys=True)
+    parts = [hashes["job"], hashes["data"], hashes["prompt"], config_hash(at.base)]
+    return json.dumps([stage, *parts], sort_keys=True)
 
 
 def _encode(at: _Work, name: str) -> Encoded:

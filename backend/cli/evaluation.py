@@ -16,9 +16,9 @@ from backend.db.engine import Database, get_database
 from backend.db.models import EvaluationSet, Job, Project
 from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError, OverruleError
-from backend.evaluation.comparison import share_text, span_text
+from backend.evaluation.comparison import share_text, span_text, with_interval
 from backend.evaluation.naming import pick
-from backend.evaluation.results import Comparison, Interval, ModelRow
+from backend.evaluation.results import Comparison, ModelRow
 from backend.evaluation.service import EvaluationService
 from backend.evaluation.sets import TEST_SPLIT
 from backend.jobs.service import JobService
@@ -191,13 +191,13 @@ def _table(one: EvaluationSet, rows: Sequence[ModelRow]) -> Table:
     )
     table = Table("model", "posts", *columns, title=title, title_justify="left")
     for row in rows:
-        of_any = _with_interval(row.any_f1, row.any_f1_interval)
+        of_any = with_interval(row.any_f1, row.any_f1_interval)
         figures = (
             [of_any, share_text(row.any_auprc)]
             if yes_no
             else [
-                _with_interval(row.macro_f1, row.macro_f1_interval),
-                _with_interval(row.macro_auprc, row.macro_auprc_interval),
+                with_interval(row.macro_f1, row.macro_f1_interval),
+                with_interval(row.macro_auprc, row.macro_auprc_interval),
                 share_text(row.micro_f1),
                 of_any,
                 share_text(row.exact_match),
@@ -206,13 +206,6 @@ def _table(one: EvaluationSet, rows: Sequence[ModelRow]) -> Table:
         name = f"{row.name} (champion)" if row.champion else row.name
         table.add_row(name, f"{row.posts:,}", *figures)
     return table
-
-
-def _with_interval(value: float | None, interval: Interval | None) -> str:
-    if interval is None:
-        return share_text(value)
-    # Round brackets: rich would read square ones as a style.
-    return f"{share_text(value)} ({share_text(interval.low)} to {share_text(interval.high)})"
 
 
 def _show_comparisons(

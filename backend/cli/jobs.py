@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from backend.cli import app
-from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json
+from backend.cli.output import JsonOption, ProjectOption, messages, out, print_facts, print_json
 from backend.db.engine import get_database
 from backend.db.models import Job
 from backend.db.models.jobs import JobKind
@@ -68,9 +68,7 @@ def show(job_id: JobArgument, json: JsonOption = False) -> None:
     if json:
         print_json(document)
         return
-    for name, value in document.items():
-        if value not in (None, "", {}):
-            out.print(f"{name:14} {value}", markup=False, highlight=False, soft_wrap=True)
+    print_facts(document)
     _warn(state, waiting=job.state not in ENDED)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
@@ -28,6 +28,32 @@ messages = Console(stderr=True)
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output."""
     typer.echo(json.dumps(document, default=_plain, ensure_ascii=False, indent=2))
+
+
+def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
+    """Print what is known under each name as people read it; what is not known is left out."""
+    for name, value in facts.items():
+        if value is None or value in ("", {}, [], ()):
+            continue
+        nested = isinstance(value, Mapping)
+        words = "" if nested else in_words(value)
+        line = f"{indent}{name.replace('_', ' '):15} {words}".rstrip()
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        if nested:
+            print_facts(value, f"{indent}  ")
+
+
+def in_words(value: Any) -> str:
+    """One value for people: yes, 0.3333, 22 Nov 2026 19:37, a list with commas."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return f"{value.astimezone():%d %b %Y %H:%M}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(in_words, value))
+    return str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -9,11 +9,13 @@ from rich.table import Table
 
 from backend.cli import app, dry
 from backend.cli.follow import carry_out
-from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json
+from backend.cli.output import JsonOption, ProjectOption, messages, out, print_facts, print_json
 from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import Run
 from backend.errors import InvalidInputError
+from backend.evaluation.comparison import with_interval
+from backend.evaluation.results import ModelRow
 from backend.evaluation.service import EvaluationService
 from backend.projects.service import ProjectService
 from backend.runs.choices import configure
@@ -138,7 +140,8 @@ def list_runs(project: ProjectOption = None, json: JsonOption = False) -> None:
             _figure(line.macro_auprc if line else None),
         )
     out.print(table)
-    messages.print(f"{new:,} decisions are new since the last run.")
+    since = "" if new.since is None else f" since run {new.since}"
+    messages.print(f"New decisions{since}: {new.count:,}")
 
 
 @runs.command()
@@ -161,9 +164,8 @@ def show(
     if json:
         print_json(document)
         return
-    for name, value in document.items():
-        if name != "result" and value is not None:
-            out.print(f"{name:14} {value}", markup=False, highlight=False, soft_wrap=True)
+    # The result repeats all of it; what people look for in it are the figures.
+    print_facts(document | {"headline": _figures(summary.headline), "result": None})
     for gain in gains:
         out.print(f"{gain.set_name}: {gain.sentence}", markup=False, highlight=False, soft_wrap=True)
 
@@ -255,6 +257,17 @@ def _changes(given: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"{each!r} is not of the form name=value", param_hint="--set")
         changes[name.strip()] = value.strip()
     return changes
+
+
+def _figures(line: ModelRow | None) -> dict[str, str] | None:
+    if line is None:
+        return None
+    return {
+        "posts": f"{line.posts:,} of {line.of:,}",
+        "macro F1": with_interval(line.macro_f1, line.macro_f1_interval),
+        "macro AUPRC": with_interval(line.macro_auprc, line.macro_auprc_interval),
+        "any violation": with_interval(line.any_f1, line.any_f1_interval),
+    }
 
 
 def _figure(value: float | None) -> str:

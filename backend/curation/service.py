@@ -35,6 +35,7 @@ from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.errors import InvalidInputError, NotFoundError
 from backend.policies.service import PolicyService
+from backend.text import things
 from training.job import Config
 from training.policy import Policy
 from training.prompt import Answer, Form, PromptError, Renderer
@@ -152,7 +153,7 @@ class CurationService:
             project_id,
             person,
             f"Built dataset version {version.number} ({handling.value}): "
-            f"{sum(version.counts['rows'].values()):,} rows.",
+            f"{things(sum(version.counts['rows'].values()), 'row')}.",
         )
         return Built(version, created=True)
 

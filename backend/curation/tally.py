@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.curation.handling import LeftOut, Taught, Why
-from backend.curation.views import HandlingPreview
+from backend.curation.views import USE_UNANSWERED, USE_UNVERIFIED, HandlingPreview
 from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.errors import InvalidInputError
 from training.policy import Policy
 
 _LISTED = 3
+_UNANSWERED = f"with “{USE_UNANSWERED}” (--include-unanswered)."
 _HINTS = {
     Why.NO_ANSWER: "Let the teacher answer, judge posts from scratch, "
-    "or use handling review and include unanswered posts.",
+    f"or build a version with the handling review and {_UNANSWERED}",
     Why.UNREADABLE: "Ask the teacher again, or judge these posts from scratch.",
-    Why.UNVERIFIED: "Review some answers first, or include unverified ones.",
+    Why.UNVERIFIED: "Review some answers first, "
+    f"or build a version with “{USE_UNVERIFIED}” (--include-unverified).",
     Why.TEST: "Import more posts: a dataset needs some outside the test split.",
     Why.HELD_OUT: "Import posts that are not in an evaluation set.",
     Why.OTHER_POLICY: "Add the missing categories to the policy.",
@@ -98,7 +100,7 @@ def require_enough(handling: Handling, preview: HandlingPreview) -> None:
     if training == 0 and preview.total:
         hint = "Every row is in the validation split; import posts for training."
     else:
-        hint = _hint(preview.left_out)
+        hint = _hint(handling, preview.left_out)
     raise InvalidInputError(
         f"With handling {handling.value} the dataset would have {many}{_reasons(preview.left_out)}.", hint
     )
@@ -109,9 +111,12 @@ def _reasons(left_out: Mapping[str, int]) -> str:
     return f" (left out: {'; '.join(listed)})" if listed else ": the project has no items"
 
 
-def _hint(left_out: Mapping[str, int]) -> str:
+def _hint(handling: Handling, left_out: Mapping[str, int]) -> str:
     """What helps most: by the most frequent reason that something can be done about."""
     if not left_out:
         return "Import posts first."
     can_help = [why for why in left_out if why not in (Why.TEST.value, Why.HELD_OUT.value)]
-    return _HINTS.get(Why((can_help or list(left_out))[0]), _OTHER_HINT)
+    why = Why((can_help or list(left_out))[0])
+    if why is Why.NO_ANSWER and handling is Handling.REVIEW:
+        return f"Let the teacher answer, judge posts from scratch, or build a version {_UNANSWERED}"
+    return _HINTS.get(why, _OTHER_HINT)

@@ -13,6 +13,10 @@ from backend.db.models.review import Source, Verdict
 NONE = "none"
 """In a filter: items whose decision names no category."""
 
+USE_UNVERIFIED = "Also use answers that nobody has decided on"
+USE_UNANSWERED = "Also use posts with imported labels that the teacher has not answered"
+"""What the two switches of a dataset version are called, on the page and in hints."""
+
 
 @dataclass(frozen=True, slots=True)
 class ItemFilter:

@@ -10,7 +10,15 @@ import numpy as np
 from backend.evaluation.bootstrap import RESAMPLES, bootstrap, interval
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.metrics import ANY_NAME, category_metrics, mean
-from backend.evaluation.results import ANY, CategoryComparison, CategoryMetrics, Difference, Metrics, PostKind
+from backend.evaluation.results import (
+    ANY,
+    CategoryComparison,
+    CategoryMetrics,
+    Difference,
+    Interval,
+    Metrics,
+    PostKind,
+)
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -185,6 +193,13 @@ def span_text(difference: Difference) -> str:
     if difference.low is None or difference.high is None:
         return text
     return f"{text}, {share_text(difference.low)} to {share_text(difference.high)}"
+
+
+def with_interval(value: float | None, interval: Interval | None) -> str:
+    """A measure and its interval: .71 (.65 to .77)."""
+    if interval is None:
+        return share_text(value)
+    return f"{share_text(value)} ({share_text(interval.low)} to {share_text(interval.high)})"
 
 
 def share_text(value: float | None, *, signed: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -62,11 +63,23 @@ class Places:
     def find(self, project: Project, found: Scan, none_label: str | None) -> Place:
         """An existing project as it is; a first "no violation" label is kept with it."""
         version = self._policies.newest(project.id)
-        known = Vocabulary.of(self._policies.training_policy(version), project.none_label)
-        none = choose_none(none_label, project.none_label, found.found, known=known)
+        none = self._none(project, version, found.found, none_label)
         if project.none_label is None:
             project.none_label = none.label
         return self._place(project, version, none)
+
+    def unknown(self, project: Project, labels: Collection[str], none_label: str | None) -> tuple[str, ...]:
+        """The labels that `find` would not know."""
+        version = self._policies.newest(project.id)
+        none = self._none(project, version, labels, none_label)
+        vocabulary = Vocabulary.of(self._policies.training_policy(version), none.label)
+        return tuple(label for label in labels if not vocabulary.knows(label))
+
+    def _none(
+        self, project: Project, version: PolicyVersion, labels: Iterable[str], none_label: str | None
+    ) -> NoneLabel:
+        known = Vocabulary.of(self._policies.training_policy(version), project.none_label)
+        return choose_none(none_label, project.none_label, labels, known=known)
 
     def _make(self, name: str, found: Scan, none_label: str | None, person: str) -> Place:
         none = choose_none(none_label, None, found.found, known=None)

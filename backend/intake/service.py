@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from backend.intake.scan import Scan, parse, scan
 from backend.intake.sets import SetBuilder, check_name, check_positive
 from backend.items.repository import ItemRepository
 from backend.projects.service import ProjectService
+from backend.text import things
 
 __all__ = ["IntakeService", "preview"]
 
@@ -100,6 +101,12 @@ class IntakeService:
             self._repository.forget_import(note)
         return report
 
+    def unknown_labels(
+        self, project_id: int, labels: Collection[str], none_label: str | None
+    ) -> tuple[str, ...]:
+        """Those of a file's labels that the project's policy does not know; changes nothing."""
+        return self._places.unknown(self._projects.get(project_id), labels, none_label)
+
     def import_answers(
         self,
         project_id: int,
@@ -133,9 +140,8 @@ class IntakeService:
         report = answers.report(found.rows)
         _refuse_useless(report.rows, report.rejected_count, report.rejected, {})
         if report.changed:
-            count = report.added + report.updated
-            told = f"Imported {count:,} teacher's answers from {table.name}."
-            events.record(self._session, project_id, person, told)
+            given = things(report.added + report.updated, "teacher's answer")
+            events.record(self._session, project_id, person, f"Imported {given} from {table.name}.")
         return report
 
     def import_evaluation_set(
@@ -231,7 +237,7 @@ class IntakeService:
             [asdict(row) | {"set_id": stored.id, "item_id": items.get(row.text_hash)} for row in builder.rows]
         )
         self._repository.hold_out(sorted(items.values()))
-        told = f"Imported the evaluation set {name} from {table.name}: {len(builder.rows):,} posts."
+        told = f"Imported the evaluation set {name} from {table.name}: {things(len(builder.rows), 'post')}."
         events.record(self._session, place.project.id, person, told)
         return stored, len(items)
 
@@ -365,9 +371,9 @@ def _counts(report: ImportReport) -> dict[str, int]:
 
 
 def _told(report: ImportReport) -> str:
-    parts = [f"Imported {report.added:,} posts from {report.file_name}"]
+    parts = [f"Imported {things(report.added, 'post')} from {report.file_name}"]
     if report.updated:
         parts.append(f"{report.updated:,} with new labels")
     if report.answers is not None and report.answers.changed:
-        parts.append(f"{report.answers.added + report.answers.updated:,} teacher's answers")
+        parts.append(things(report.answers.added + report.answers.updated, "teacher's answer"))
     return ", ".join(parts) + "."

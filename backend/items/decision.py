@@ -9,13 +9,16 @@ from backend.db.models.content import Agreement, Queue
 from backend.db.models.review import Source, Verdict
 
 _WEIGHT = {Source.GOLD: 0, Source.REVIEW: 1, Source.ADJUDICATION: 2}
+# The number after each is that of its test posts: they come after those that students learn from.
 _RANK = {
     Agreement.FALSE_ALARM: 1,
     Agreement.MISSED: 1,
     Agreement.OTHER_LABELS: 1,
-    Agreement.UNVERIFIED: 2,
-    Agreement.AGREES: 3,
+    Agreement.UNVERIFIED: 3,
+    Agreement.AGREES: 5,
 }
+DIFFERING_RANK = 2
+"""Up to this place in the queue an item differs from the decision, or was sent back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,17 @@ def compare(answer: Answered | None, decision: Said | None) -> Agreement:
     return Agreement.OTHER_LABELS
 
 
-def derive(judgements: Sequence[Said], answer: Answered | None, *, sent_back: bool = False) -> State:
-    """What stands for an item now, and the queue that it waits in."""
+def derive(
+    judgements: Sequence[Said], answer: Answered | None, *, sent_back: bool = False, test: bool = False
+) -> State:
+    """What stands for an item now, and the queue that it waits in.
+
+    Args:
+        judgements: everything that people said of it.
+        answer: the teacher's first answer.
+        sent_back: a person wants it judged again.
+        test: it is of the test split.
+    """
     decision = standing(judgements)
     agreement = compare(answer, decision)
     reviewed = decision is not None and decision.source is not Source.GOLD
@@ -102,5 +114,5 @@ def derive(judgements: Sequence[Said], answer: Answered | None, *, sent_back: bo
         verdict=decision.verdict if decision else None,
         labels=(decision.labels or ()) if decision else (),
         queue=queue,
-        queue_rank=0 if sent_back else _RANK.get(agreement, 2),
+        queue_rank=0 if sent_back else _RANK.get(agreement, 3) + test,
     )

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from backend.db.models import Item, ItemLabel, Judgement, TeacherAnswer
+from backend.db.models.content import Split
 from backend.items.decision import Answered, Said, State, derive
 
 # SQLite takes at most 32,766 values in one statement.
@@ -32,10 +33,15 @@ class ItemRepository:
         judgements = self._judgements(ids)
         answers = self._answers(ids)
         items = self._session.execute(
-            select(Item.id, Item.project_id, Item.sent_back).where(Item.id.in_(ids))
+            select(Item.id, Item.project_id, Item.sent_back, Item.split).where(Item.id.in_(ids))
         ).all()
         states = {
-            item.id: derive(judgements[item.id], answers.get(item.id), sent_back=item.sent_back)
+            item.id: derive(
+                judgements[item.id],
+                answers.get(item.id),
+                sent_back=item.sent_back,
+                test=item.split is Split.TEST,
+            )
             for item in items
         }
         if not states:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.db.models import DatasetVersion, Item, Job, Project, Run
+from backend.db.models import DatasetVersion, Item, Job, Project, Run, TeacherAnswer
 from backend.db.models.content import Agreement, Queue, Split
 from backend.db.models.jobs import JobState
+from backend.items.decision import DIFFERING_RANK
 from backend.jobs.states import ENDED
-
-WRONG_RANK = 1
-"""Up to this place in the queue an item differs from the decision, or was sent back."""
+from backend.teacher.results import DIFFERING
 
 
 class OverviewRepository:
@@ -24,6 +23,17 @@ class OverviewRepository:
         """Items by how the teacher's answer stands to the decision."""
         found = select(Item.agreement, func.count()).where(Item.project_id == project_id)
         return dict(self._session.execute(found.group_by(Item.agreement)).all())
+
+    def answered_but_dropped(self, project_id: int) -> dict[bool, int]:
+        """Answers to posts that people dropped, by whether they can be read."""
+        readable = TeacherAnswer.labels.is_not(None)
+        found = (
+            select(readable, func.count())
+            .join(Item, Item.answer_id == TeacherAnswer.id)
+            .where(Item.project_id == project_id, Item.agreement == Agreement.DROPPED)
+            .group_by(readable)
+        )
+        return {bool(can_be): n for can_be, n in self._session.execute(found)}
 
     def splits(self, project_id: int) -> dict[Split, int]:
         """Items by what they are used for."""
@@ -38,13 +48,24 @@ class OverviewRepository:
 
     def waiting(self, project_id: int) -> dict[tuple[Queue, bool], int]:
         """Waiting items by queue, and by whether they differ from the decision or were sent back."""
-        differs = Item.queue_rank <= WRONG_RANK
+        differs = Item.queue_rank <= DIFFERING_RANK
         found = (
             select(Item.queue, differs, func.count())
             .where(Item.project_id == project_id, Item.queue.in_(list(Queue)))
             .group_by(Item.queue, differs)
         )
         return {(queue, bool(differing)): n for queue, differing, n in self._session.execute(found) if queue}
+
+    def sent_back(self, project_id: int) -> int:
+        """Waiting items that were sent back though their answer does not differ from the decision."""
+        sent_back = select(func.count()).where(
+            Item.project_id == project_id,
+            Item.queue == Queue.TEACHER,
+            # Says the same as `sent_back`, in the words of the index.
+            Item.queue_rank == 0,
+            Item.agreement.not_in(DIFFERING),
+        )
+        return self._session.scalar(sent_back) or 0
 
     def newest_version(self, project_id: int) -> DatasetVersion | None:
         """The newest dataset version."""

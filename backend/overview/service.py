@@ -31,7 +31,10 @@ class OverviewService:
         """Everything that the steps follow from, read once."""
         by_agreement = self._repository.agreements(project_id)
         splits = self._repository.splits(project_id)
+        dropped = self._repository.answered_but_dropped(project_id)
         waiting = self._repository.waiting(project_id)
+        sent_back = self._repository.sent_back(project_id)
+        new = RunService(self._session).new_decisions(project_id)
         version = self._repository.newest_version(project_id)
         run = self._repository.newest_run(project_id)
         champion = self.champion(project_id)
@@ -40,12 +43,14 @@ class OverviewService:
             items=sum(by_agreement.values()),
             training=splits.get(Split.TRAIN, 0),
             test=splits.get(Split.TEST, 0),
-            answered=sum(by_agreement.get(each, 0) for each in _READABLE),
-            invalid=by_agreement.get(Agreement.INVALID, 0),
+            answered=sum(by_agreement.get(each, 0) for each in _READABLE) + dropped.get(True, 0),
+            invalid=by_agreement.get(Agreement.INVALID, 0) + dropped.get(False, 0),
+            unanswered=by_agreement.get(Agreement.UNANSWERED, 0),
             differing=sum(by_agreement.get(each, 0) for each in DIFFERING),
             unverified=by_agreement.get(Agreement.UNVERIFIED, 0),
             reviewed=self._repository.reviewed(project_id),
-            differing_left=waiting.get((Queue.TEACHER, True), 0),
+            differing_left=waiting.get((Queue.TEACHER, True), 0) - sent_back,
+            sent_back_left=sent_back,
             unverified_left=waiting.get((Queue.TEACHER, False), 0)
             and by_agreement.get(Agreement.UNVERIFIED, 0),
             scratch_left=sum(n for (queue, _), n in waiting.items() if queue is Queue.SCRATCH),
@@ -56,7 +61,8 @@ class OverviewService:
             run_failed=run is not None and run[1].state in (JobState.FAILED, JobState.INTERRUPTED),
             run_stopped=run is not None and run[1].state is JobState.STOPPED,
             runs_done=self._repository.runs_done(project_id),
-            new_decisions=RunService(self._session).new_decisions(project_id),
+            new_decisions=new.count,
+            new_since=new.since,
             champion_f1=champion.row.macro_f1 if champion.row else None,
             base_f1=champion.base.macro_f1 if champion.base else None,
             active=self._repository.active(project_id),

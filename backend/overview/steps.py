@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from backend.db.models.jobs import JobKind
 from backend.overview.views import Action, NextStep, Page, Standing, Step, StepState
+from backend.text import things
 
 _AT_WORK = {
     JobKind.TEACH: (Page.TEACHER, "The teacher is being asked.", "Watch it"),
@@ -31,27 +32,33 @@ def next_step(standing: Standing) -> NextStep:
         if any(job.kind is kind for job in standing.active):
             return NextStep(text, label, Action.GO, page)
     if standing.answered == 0 and standing.reviewed == 0 and standing.version_number is None:
-        text = f"{_things(standing.items, 'post')} wait for a teacher's answer."
+        text = f"{things(standing.items, 'post')} wait for a teacher's answer."
         return NextStep(text, "Ask the teacher", Action.GO, Page.TEACHER)
-    if standing.differing_left:
-        disagree = "answer disagrees" if standing.differing_left == 1 else "answers disagree"
-        text = f"{standing.differing_left:,} {disagree} with people's labels."
-        return NextStep(text, "Review them", Action.GO, Page.REVIEW)
+    if standing.differing_left or standing.sent_back_left:
+        return NextStep(_to_check(standing), "Review them", Action.GO, Page.REVIEW)
     if standing.runs_done and standing.new_decisions:
         return NextStep(new_decisions(standing), "Retrain", Action.RETRAIN, Page.TRAINING)
     if standing.unverified_left and standing.reviewed == 0:
-        text = f"{_things(standing.unverified_left, 'answer')} that nobody has checked."
+        text = f"{things(standing.unverified_left, 'answer')} that nobody has checked."
         return NextStep(text, "Review them", Action.GO, Page.REVIEW)
     return _after_review(standing)
 
 
 def new_decisions(standing: Standing) -> str:
-    """How many decisions the newest run does not know, in words."""
-    one = standing.new_decisions == 1
-    decisions = _things(standing.new_decisions, "decision")
-    if standing.run_number is None:
-        return f"{decisions} {'waits' if one else 'wait'} to be learned."
-    return f"{decisions} {'is' if one else 'are'} new since run {standing.run_number}."
+    """How many decisions the last run that finished does not know, in words."""
+    are = "is" if standing.new_decisions == 1 else "are"
+    return f"{things(standing.new_decisions, 'decision')} {are} new since run {standing.new_since}."
+
+
+def _to_check(standing: Standing) -> str:
+    said = []
+    if standing.differing_left:
+        disagree = "answer disagrees" if standing.differing_left == 1 else "answers disagree"
+        said.append(f"{standing.differing_left:,} {disagree} with people's labels.")
+    if standing.sent_back_left:
+        were = "was" if standing.sent_back_left == 1 else "were"
+        said.append(f"{things(standing.sent_back_left, 'post')} {were} sent back.")
+    return " ".join(said)
 
 
 def _after_review(standing: Standing) -> NextStep:
@@ -69,7 +76,7 @@ def _after_review(standing: Standing) -> NextStep:
         text = f"Run {standing.run_number} is not the champion. See whether it should be."
         return NextStep(text, "Compare", Action.GO, Page.EVALUATION)
     if standing.scratch_left:
-        text = f"{_things(standing.scratch_left, 'post')} without an answer can be judged from scratch."
+        text = f"{things(standing.scratch_left, 'post')} without an answer can be judged from scratch."
         return NextStep(text, "Judge them", Action.GO, Page.REVIEW)
     text = "Everything is done. The posts that the student gets wrong are the next to look at."
     return NextStep(text, "See them", Action.GO, Page.EVALUATION)
@@ -95,14 +102,18 @@ def _answers(standing: Standing) -> Step:
     detail = f"{standing.differing:,} wrong" if standing.differing else "none wrong"
     if standing.invalid:
         detail += f" · {standing.invalid:,} unreadable"
+    if standing.unanswered:
+        detail += f" · {standing.unanswered:,} unanswered"
     if standing.answered == 0:
         detail = "not asked yet"
     state = _state(standing, JobKind.TEACH, begun=standing.answered > 0)
+    if state is StepState.DONE and standing.unanswered:
+        state = StepState.OPEN
     return Step("Answers", f"{standing.answered:,}", detail, state, Page.TEACHER)
 
 
 def _reviewed(standing: Standing) -> Step:
-    left = standing.differing_left
+    left = standing.differing_left + standing.sent_back_left
     detail = f"{left:,} to check" if left else "nothing differs"
     if not left and standing.unverified_left:
         detail = f"{standing.unverified_left:,} unchecked"
@@ -117,7 +128,7 @@ def _reviewed(standing: Standing) -> Step:
 def _version(standing: Standing) -> Step:
     if standing.version_number is None:
         return Step("Version", "–", "not built yet", StepState.EMPTY, Page.DATASET)
-    rows = _things(standing.version_rows, "row")
+    rows = things(standing.version_rows, "row")
     return Step("Version", str(standing.version_number), rows, StepState.DONE, Page.DATASET)
 
 
@@ -148,10 +159,6 @@ def _state(standing: Standing, kind: JobKind, *, begun: bool) -> StepState:
     if any(job.kind is kind for job in standing.active):
         return StepState.RUNNING
     return StepState.DONE if begun else StepState.EMPTY
-
-
-def _things(number: int, one: str) -> str:
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
 
 
 def _score(value: float) -> str:

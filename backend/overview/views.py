@@ -64,13 +64,17 @@ class Standing:
 
     Attributes:
         training, test: items of these splits.
-        answered: items with a teacher's answer that can be read.
+        answered: items with a teacher's answer that can be read, whatever became of them.
+        invalid: items whose answer cannot be read.
+        unanswered: items without an answer that nobody dropped.
         differing: answered items whose labels differ from the decision.
         unverified: answered items without a decision.
         reviewed: items that people have judged here.
-        differing_left: waiting items that differ, or were sent back.
+        differing_left: waiting items whose answer differs from the decision.
+        sent_back_left: waiting items that were sent back though it does not.
         scratch_left: items that wait to be judged from scratch.
-        new_decisions: since the newest run's dataset version, or in all while there is no run.
+        new_decisions: since the dataset version of the last run that finished, or in all before one has.
+        new_since: that run's number.
         runs_done: runs that left an adapter.
         active: jobs that wait or are at work, oldest first.
     """
@@ -80,10 +84,12 @@ class Standing:
     test: int = 0
     answered: int = 0
     invalid: int = 0
+    unanswered: int = 0
     differing: int = 0
     unverified: int = 0
     reviewed: int = 0
     differing_left: int = 0
+    sent_back_left: int = 0
     unverified_left: int = 0
     scratch_left: int = 0
     version_number: int | None = None
@@ -94,6 +100,7 @@ class Standing:
     run_stopped: bool = False
     runs_done: int = 0
     new_decisions: int = 0
+    new_since: int | None = None
     champion_f1: float | None = None
     base_f1: float | None = None
     active: tuple[Job, ...] = ()

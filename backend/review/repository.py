@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from backend.db.models import Category, Item, Judgement, Lease, PolicyVersion, TeacherAnswer, TeacherRun
 from backend.db.models.content import Queue
 from backend.db.models.review import Source, Verdict
+from backend.items.decision import DIFFERING_RANK
 
 # A queue longer than this is not counted to its end: at a million items that would take longer
 # than everything else between two posts.
@@ -24,6 +25,14 @@ _AS_STORED = {"populate_existing": True}
 _FROM_SCRATCH_ONLY = (Verdict.FROM_SCRATCH,)
 _ON_AN_ANSWER_ONLY = (Verdict.RIGHT, Verdict.WRONG_LABELS, Verdict.BAD_REASON)
 _ON_EITHER = (Verdict.CANNOT_TELL, Verdict.DISCARD)
+
+
+class Given(NamedTuple):
+    """An answer, the model that gave it, and the number of the policy version that it was asked under."""
+
+    answer: TeacherAnswer
+    model: str
+    policy_version: int
 
 
 class ReviewRepository:
@@ -97,14 +106,15 @@ class ReviewRepository:
             )
         )
 
-    def answer(self, answer_id: int) -> tuple[TeacherAnswer, str] | None:
-        """An answer and the model that gave it."""
+    def answer(self, answer_id: int) -> Given | None:
+        """An answer, and how it came about."""
         row = self._session.execute(
-            select(TeacherAnswer, TeacherRun.model)
+            select(TeacherAnswer, TeacherRun.model, PolicyVersion.number)
             .join(TeacherRun, TeacherRun.id == TeacherAnswer.run_id)
+            .join(PolicyVersion, PolicyVersion.id == TeacherRun.policy_version_id)
             .where(TeacherAnswer.id == answer_id)
         ).one_or_none()
-        return None if row is None else (row[0], row[1])
+        return None if row is None else Given(*row)
 
     def recheck(self, answer: TeacherAnswer) -> TeacherAnswer | None:
         """What the teacher said in the same conversation when told that this answer is wrong."""
@@ -152,7 +162,7 @@ class ReviewRepository:
         """How many items wait in a queue, counted up to one past `COUNT_UP_TO`."""
         waiting = select(literal(1)).where(Item.project_id == project_id, Item.queue == queue)
         if differing:
-            waiting = waiting.where(Item.queue_rank <= 1)
+            waiting = waiting.where(Item.queue_rank <= DIFFERING_RANK)
         bounded = waiting.limit(COUNT_UP_TO + 1).subquery()
         return self._session.scalar(select(func.count()).select_from(bounded)) or 0
 

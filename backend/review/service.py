@@ -11,11 +11,10 @@ from backend.db.models import Item, Judgement
 from backend.db.models.base import now
 from backend.db.models.content import Queue
 from backend.db.models.review import Source, Verdict
-from backend.db.models.teacher import TeacherAnswer
 from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.items.decision import Said, standing
 from backend.items.repository import ItemRepository
-from backend.review.repository import COUNT_UP_TO, ReviewRepository
+from backend.review.repository import COUNT_UP_TO, Given, ReviewRepository
 from backend.review.verdicts import Judged, Shown, judge, why_shown
 from backend.review.views import Earlier, QueueProgress, ReviewAnswer, ReviewItem, Saved, Undone
 
@@ -231,11 +230,11 @@ class ReviewService:
         """The answer that was judged, where it can be read."""
         wanted = answer_id if answer_id is not None else item.answer_id
         found = self._repository.answer(wanted) if wanted is not None else None
-        if answer_id is not None and (found is None or found[0].item_id != item.id):
+        if answer_id is not None and (found is None or found.answer.item_id != item.id):
             raise InvalidInputError("The answer that was judged is not this post's.", "Load the post again.")
-        if found is None or found[0].labels is None:
+        if found is None or found.answer.labels is None:
             return None
-        return Shown(found[0].id, found[0].labels, found[0].harmful)
+        return Shown(found.answer.id, found.answer.labels, found.answer.harmful)
 
     def _show(self, item_id: int, queue: Queue) -> ReviewItem:
         item = self._repository.lock(item_id)
@@ -246,7 +245,7 @@ class ReviewService:
         gold = standing([_said(judgement) for judgement in judgements if judgement.source == Source.GOLD])
         by_id = {judgement.id: judgement for judgement in judgements}
         first = self._repository.answer(item.answer_id) if item.answer_id is not None else None
-        again = self._repository.recheck(first[0]) if first else None
+        again = self._repository.recheck(first.answer) if first else None
         return ReviewItem(
             id=item.id,
             external_id=item.external_id,
@@ -258,7 +257,7 @@ class ReviewService:
             agreement=item.agreement,
             why=why_shown(item.agreement, decision.source if decision else None, sent_back=item.sent_back),
             answer=_answer(first),
-            recheck=_answer((again, first[1]) if first and again else None),
+            recheck=_answer(first._replace(answer=again) if first and again else None),
             gold_labels=gold.labels if gold else None,
             gold_reason=by_id[gold.id].reason if gold else None,
             earlier=_earlier(by_id[decision.id]) if decision and decision.source is not Source.GOLD else None,
@@ -289,11 +288,13 @@ def _same(judgement: Judgement, judged: Judged) -> bool:
     return stored == (judged.verdict, judged.labels, judged.reason, judged.harmful, judged.answer_id)
 
 
-def _answer(found: tuple[TeacherAnswer, str] | None) -> ReviewAnswer | None:
-    if found is None or found[0].labels is None:
+def _answer(found: Given | None) -> ReviewAnswer | None:
+    if found is None or found.answer.labels is None:
         return None
-    answer, model = found
-    return ReviewAnswer(answer.id, found[0].labels, answer.analysis, answer.harmful, model)
+    answer = found.answer
+    return ReviewAnswer(
+        answer.id, found.answer.labels, answer.analysis, answer.harmful, found.model, found.policy_version
+    )
 
 
 def _earlier(judgement: Judgement) -> Earlier:

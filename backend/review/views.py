@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,13 +13,14 @@ from backend.db.models.review import Verdict
 
 @dataclass(frozen=True, slots=True)
 class ReviewAnswer:
-    """What the teacher said, where it can be read."""
+    """What the teacher said, where it can be read. `policy_version` is the one it was asked under."""
 
     id: int
     labels: tuple[str, ...]
     analysis: str
     harmful: tuple[str, ...]
     model: str
+    policy_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,14 @@ class Earlier:
     reason: str | None
     harmful: tuple[str, ...]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The labels that stand for an item. `whose` says whose they are: "gold", or "ada's decision"."""
+
+    labels: tuple[str, ...]
+    whose: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,22 @@ class ReviewItem:
     def position(self) -> int:
         """Its place in the queue, counted from 1."""
         return self.progress.position
+
+    @property
+    def decided(self) -> Decided | None:
+        """The labels that stand until it is judged here; None where nobody gave any."""
+        if self.earlier is not None:
+            labels, whose = self.earlier.labels, f"{self.earlier.person}'s decision"
+        else:
+            labels, whose = self.gold_labels, "gold"
+        return None if labels is None else Decided(labels, whose)
+
+    def replaced_by(self, labels: Collection[str] | None) -> Decided | None:
+        """What stands and would give way to these labels; None where nothing would."""
+        decided = self.decided
+        if decided is None or labels is None or set(labels) == set(decided.labels):
+            return None
+        return decided
 
 
 @dataclass(frozen=True, slots=True)

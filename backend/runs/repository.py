@@ -57,19 +57,17 @@ class RunRepository:
         )
         return [(run, job, version) for run, job, version in rows]
 
-    def last_judgement_learned(self, project_id: int) -> int:
-        """The newest judgement known to the dataset of the last run that did not fail; 0 without one."""
-        return (
-            self._session.scalar(
-                select(DatasetVersion.last_judgement_id)
-                .join(Run, Run.dataset_version_id == DatasetVersion.id)
-                .join(Job, Run.job_id == Job.id)
-                .where(Run.project_id == project_id, Job.state != JobState.FAILED)
-                .order_by(Run.number.desc())
-                .limit(1)
-            )
-            or 0
-        )
+    def last_learned(self, project_id: int) -> tuple[int, int] | None:
+        """The last run that finished: its number, and the newest judgement that its dataset knows."""
+        row = self._session.execute(
+            select(Run.number, DatasetVersion.last_judgement_id)
+            .join(DatasetVersion, Run.dataset_version_id == DatasetVersion.id)
+            .join(Job, Run.job_id == Job.id)
+            .where(Run.project_id == project_id, Job.state == JobState.SUCCEEDED)
+            .order_by(Run.number.desc())
+            .limit(1)
+        ).one_or_none()
+        return None if row is None else (row[0], row[1])
 
     def decisions_after(self, project_id: int, judgement_id: int) -> int:
         """Items whose decision is newer than a judgement."""

@@ -27,7 +27,7 @@ from backend.policies.service import PolicyService
 from backend.runs import folder as job_folder
 from backend.runs.choices import configure, preset_name
 from backend.runs.repository import RunRepository
-from backend.runs.views import RunSummary
+from backend.runs.views import NewDecisions, RunSummary
 from backend.settings import Settings, get_settings
 from training.job import BASE, BEFORE_PREFERENCE, PAIRS, THRESHOLDS, VALIDATION_PAIRS, Config
 from training.job import Job as TrainerJob
@@ -139,9 +139,10 @@ class RunService:
             person=person,
         )
 
-    def new_decisions(self, project_id: int) -> int:
-        """Decisions that no run's dataset knew yet; all of them before the first run."""
-        return self._runs.decisions_after(project_id, self._runs.last_judgement_learned(project_id))
+    def new_decisions(self, project_id: int) -> NewDecisions:
+        """Decisions since the last run that finished: one that failed or was stopped taught nothing."""
+        number, known = self._runs.last_learned(project_id) or (None, 0)
+        return NewDecisions(self._runs.decisions_after(project_id, known), number)
 
     def list(self, project_id: int) -> Sequence[RunSummary]:
         """A project's runs with their figures on the test split as it is shown, the newest run first."""

@@ -64,6 +64,14 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class NewDecisions:
+    """Decisions that no student has learned: how many, and since which run; None before one has finished."""
+
+    count: int
+    since: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """One line of the list of runs.
 

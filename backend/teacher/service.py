@@ -32,6 +32,7 @@ from backend.teacher.results import (
     TeachPayload,
     TeachPlan,
 )
+from backend.text import things
 
 # Characters of English to a token, and tokens of a usual answer: for a rough estimate only.
 _CHARACTERS_PER_TOKEN = 4
@@ -170,7 +171,7 @@ class TeacherService:
                 if plan.invalid
                 else "There is nothing to ask; import more posts first.",
             )
-        title = f"Ask {plan.model} about {plan.wanted:,} posts"
+        title = f"Ask {plan.model} about {things(plan.wanted, 'post')}"
         events.record(self._session, project_id, person, f"{title}.")
         return title[:200]
 

@@ -97,6 +97,17 @@ def test_a_yes_no_set_asks_what_means_yes(desk: App, tmp_path: Path) -> None:
         assert session.scalars(select(EvaluationSet)).one().positive_labels == ("hateful",)
 
 
+def test_labels_that_the_policy_does_not_know_are_marked_before_importing(desk: App, tmp_path: Path) -> None:
+    seed(desk.database)
+    path = write(tmp_path / "posts.csv", [*ROWS, ("4", "Buy now!", "spam")])
+    page = desk.open()
+    drop(page, "Import", path)
+    expect(page.locator(".ov-unknown")).to_have_text("spam 1")
+    expect(page.get_by_text("Not in the policy: spam. Rows with such a label are reported")).to_be_visible()
+    page.get_by_text("Add labels that the policy does not know").click()
+    expect(page.get_by_text("They become categories of a new policy version.")).to_be_visible()
+
+
 def test_a_second_project_is_the_chosen_one_when_its_posts_are_in(desk: App, tmp_path: Path) -> None:
     seed(desk.database)
     path = write(tmp_path / "more_posts.csv", ROWS)
@@ -106,7 +117,8 @@ def test_a_second_project_is_the_chosen_one_when_its_posts_are_in(desk: App, tmp
     page.get_by_role("option", name="A new project").click()
     expect(page.get_by_label("Name of the new project")).to_have_value("More posts")
     import_now(page)
-    page.get_by_role("button", name="Done").click()
+    expect(page.get_by_text("3 posts added.")).to_be_visible()
+    page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="More posts")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="More posts")).to_be_visible()

@@ -105,6 +105,27 @@ def test_back_and_the_teachers_words_by_key(desk: App) -> None:
     assert verdicts(desk.database) == []
 
 
+def test_escape_keeps_what_was_typed_until_the_post_is_decided(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    reason = page.get_by_role("textbox", name="Reason")
+    begin(page, "e")
+    expect(reason).to_be_focused()
+    page.keyboard.type(" And more.")
+    press(page, "Escape")
+    expect(page.get_by_text("Not saved. E brings your words back.")).to_be_visible()
+    begin(page)
+    press(page, "2")
+    reason.fill("My own words.")
+    press(page, "Escape")
+    expect(reason).to_have_count(0)
+    begin(page)
+    expect(reason).to_have_value("My own words.")
+    press(page, "Escape")
+    begin(page, "e")
+    expect(reason).to_have_value("Because of 0. And more.")
+
+
 def test_a_hostile_post_stays_text(desk: App) -> None:
     seed(desk.database)
     page = desk.open("review")
@@ -157,12 +178,16 @@ def test_words_typed_just_before_saving_are_saved(desk: App) -> None:
     assert stored.reason == "Because of 0. Typed last."
 
 
-def test_a_reload_keeps_the_post_and_another_browser_gets_another(desk: App) -> None:
+def test_a_reload_or_a_new_tab_keeps_the_post_and_another_browser_gets_another(desk: App) -> None:
     seed(desk.database)
     one = desk.open("review")
     seen = one.locator(".ov-post").inner_text()
     desk.go(one, "review")
     expect(one.locator(".ov-post")).to_have_text(seen)
+    again = one.context.new_page()
+    one.close()
+    desk.go(again, "review")
+    expect(again.locator(".ov-post")).to_have_text(seen)
     other = desk.open("review")
     expect(other.locator(".ov-post")).to_be_visible()
     assert other.locator(".ov-post").inner_text() != seen
@@ -193,6 +218,17 @@ def test_the_first_page_after_a_start_has_its_frame_and_fits_the_screen(desk: Ap
         elif key:
             press(page, key)
         assert page.locator(".stMain").evaluate("main => main.scrollHeight") <= 800
+
+
+def test_on_a_narrow_screen_the_card_is_as_high_as_its_post(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    page.set_viewport_size({"width": 400, "height": 800})
+    settle(page)
+    card = page.locator(".st-key-ov-card-post")
+    post = page.locator(".ov-post")
+    gap = card.evaluate("card => card.clientHeight") - post.evaluate("post => post.clientHeight")
+    assert gap < 120
 
 
 def test_enter_does_what_the_focused_button_says(desk: App) -> None:

@@ -23,6 +23,7 @@ from training.checkpoints import Checkpoints
 from training.data import encode
 from training.job import Config
 from training.loop import Loop
+from training.objective import Teaching, mean_loss
 from training.progress import Reporter
 from training.prompt import Example, Renderer
 from training.stop import Stop
@@ -45,19 +46,21 @@ class Recorded(Loop):
         assert self.last_loss is not None
         self.curve["training"].append(self.last_loss)
 
-    def validation_loss(self) -> float:
-        self.curve["validation"].append(super().validation_loss())
-        return self.curve["validation"][-1]
+    def _validate(self) -> None:
+        assert self.validation is not None
+        self.curve["validation"].append(mean_loss(self.validation, lambda tokens: None))
+        super()._validate()
 
 
 def curve(base: Path, folder: Path, config: Config = CONFIG) -> dict[str, list[float]]:
     renderer = Renderer(base, POLICY)
     train = encode(make_rows(16), renderer, config.answers, config.max_length)
+    validation = encode(make_rows(6), renderer, "explained", config.max_length)
+    student = methods.begin(base, config, torch.device("cpu"), "tiny")
     loop = Recorded(
-        methods.begin(base, config, torch.device("cpu"), "tiny"),
-        train.examples,
-        train.ids,
-        encode(make_rows(6), renderer, "explained", config.max_length).examples,
+        student,
+        Teaching(student, train.examples, train.ids),
+        Teaching(student, validation.examples, validation.ids),
         config,
         checkpoints=Checkpoints(folder / "checkpoints", "one"),
         reporter=Reporter(folder / "progress.jsonl"),
@@ -92,10 +95,11 @@ def test_the_order_within_a_step_changes_nothing(
     student = methods.begin(tiny, CONFIG, torch.device("cpu"), "tiny")
     examples: Sequence[Example] = encode(make_rows(10), renderer, "both", 256).examples
     loop = loop_of(student, examples, tmp_path)
-    loss = loop.gradients(examples)
+    order = list(range(len(examples)))
+    loss = loop.gradients(order)
     expected = gradients(student)
-    shuffled = random.Random(seed).sample(list(examples), len(examples))
-    assert shuffled != examples
+    shuffled = random.Random(seed).sample(order, len(order))
+    assert shuffled != order
     assert loop.gradients(shuffled) == pytest.approx(loss, rel=1e-5)
     for name, gradient in gradients(student).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6)

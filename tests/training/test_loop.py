@@ -13,11 +13,13 @@ import torch
 
 from tests.training.conftest import examples_of, make_rows
 from training.checkpoints import Best, Checkpoints, Snapshot
+from training.cost import steps_in
 from training.job import Config
-from training.loop import Loop, Trained, TrainingError, learning_rate, steps_in, validation_steps
+from training.loop import Loop, Trained, TrainingError
 from training.objective import Teaching
 from training.progress import Phase, Reporter, read
 from training.prompt import Example, Renderer
+from training.schedule import learning_rate, validation_steps
 from training.stop import Stop
 from training.student import Student, new_student
 

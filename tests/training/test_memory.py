@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from training.job import Config
 from training.layout import PackedRow, pack, smaller_budget
 from training.loop import Loop, Trained
 from training.memory import MemoryShortError, is_out_of_memory
+from training.objective import Teaching, mean_loss
+from training.pairs import PairRow, encode_pairs
+from training.preference import Preferring
 from training.progress import Reporter
 from training.prompt import Example, Form, Renderer
 from training.run import explain
@@ -34,10 +38,10 @@ class Short(Student):
     room = 10**9
     failures = 0
 
-    def loss_sum(self, row: PackedRow) -> Tensor:
-        loss = super().loss_sum(row)
+    def hidden(self, row: PackedRow) -> Tensor:
+        states = super().hidden(row)
         self._require(len(row.ids))
-        return loss
+        return states
 
     def hidden_after(self, prefix: Prefix, ids: Tensor, *places: Any) -> Tensor:
         self._require(len(ids))
@@ -73,9 +77,8 @@ def test_what_torch_says_without_memory_is_understood() -> None:
 def loop_of(student: Student, examples: list[Example], folder: Path, config: Config = CONFIG) -> Loop:
     return Loop(
         student,
-        examples,
-        list(range(len(examples))),
-        examples[:5],
+        Teaching(student, examples, range(len(examples))),
+        Teaching(student, examples[:5], range(5)),
         config,
         checkpoints=Checkpoints(folder / "checkpoints", "x"),
         reporter=Reporter(folder / "progress.jsonl"),
@@ -93,12 +96,13 @@ def test_a_step_that_does_not_fit_is_computed_again_with_the_same_gradients(
 ) -> None:
     student = short(tiny)
     loop = loop_of(student, examples, tmp_path)
-    whole = loop.gradients(examples)
+    everything = range(len(examples))
+    whole = loop.gradients(everything)
     expected = gradients(student)
     # The first rows of the step fit, so that gradients of an attempt that failed are there to be left out.
     longest = max(len(row.ids) for row in pack(examples, student.row_tokens))
     student.room = longest - 1
-    again = in_rows_that_fit(student, examples, lambda: loop._gradients_anew(examples))
+    again = in_rows_that_fit(student, examples, lambda: loop._gradients_anew(everything))
     assert student.failures
     assert student.row_tokens <= longest // 2
     assert again == pytest.approx(whole, rel=1e-5)
@@ -131,6 +135,43 @@ def test_an_example_that_does_not_fit_alone_is_said(
     assert f"{max(map(len, examples))} tokens" in reason
     assert hint is not None
     assert "Lower the sequence length" in hint
+
+
+def test_the_preference_step_with_little_memory_gives_the_same(
+    tiny: Path, renderer: Renderer, examples: list[Example], tmp_path: Path
+) -> None:
+    rows = [PairRow(row, replace(row, labels=("xq",))) for row in make_rows(10)]
+    encoded = encode_pairs(rows, renderer, "both", 256)
+
+    def step(student: Student, folder: Path) -> tuple[float, float, dict[str, Tensor]]:
+        objective = Preferring(student, encoded.pairs, encoded.ids, 0.1)
+        objective.refer(lambda tokens: None)
+        loop = Loop(
+            student,
+            objective,
+            None,
+            CONFIG.model_copy(update={"epochs": 1, "batch_size": 8}),
+            checkpoints=Checkpoints(folder / "checkpoints", "x"),
+            reporter=Reporter(folder / "progress.jsonl"),
+            stop=Stop(),
+        )
+        loop.run()
+        found = mean_loss(objective, lambda tokens: None), objective.accuracy(lambda tokens: None)
+        return *found, student.adapter_weights()
+
+    plenty = step(short(tiny), tmp_path / "plenty")
+    student = short(tiny)
+    pair = max(len(one.chosen) + len(one.rejected) - len(one.chosen.prefix) for one in encoded.pairs)
+    student.room = pair + 10
+    scarce = step(student, tmp_path / "scarce")
+    assert student.failures
+    assert scarce[0] == pytest.approx(plenty[0], rel=1e-4)
+    assert scarce[1] == plenty[1]
+    for name, weight in plenty[2].items():
+        torch.testing.assert_close(scarce[2][name], weight, rtol=1e-3, atol=1e-5)
+    student.room = pair - 10
+    with pytest.raises(MemoryShortError):
+        step(student, tmp_path / "none")
 
 
 def test_budgets_are_halved_until_every_example_is_alone(examples: list[Example]) -> None:

@@ -24,8 +24,9 @@ from training.adapter import Card
 from training.base_model import resolve
 from training.checkpoints import Checkpoints
 from training.full import MOST_WEIGHTS, FullStudent, count_weights, new_full_student
-from training.job import Config
+from training.job import Config, Preference
 from training.loop import Loop, Trained
+from training.objective import Teaching
 from training.progress import Reporter
 from training.prompt import Renderer
 from training.quantized import QuantizationError, nf4, require_4bit
@@ -66,7 +67,9 @@ def test_every_kind_of_lora_has_plain_hugging_faces_gradients(
     torch.autograd.backward(loss)
     plain = gradients(student)
     assert len(plain) == (42 if kind.get("dora") else 28)
-    assert loop_of(student, examples, tmp_path).gradients(examples) == pytest.approx(loss.item(), rel=1e-5)
+    assert loop_of(student, examples, tmp_path).gradients(range(len(examples))) == pytest.approx(
+        loss.item(), rel=1e-5
+    )
     for name, gradient in gradients(student).items():
         torch.testing.assert_close(gradient, plain[name], rtol=1e-4, atol=1e-5)
 
@@ -132,6 +135,8 @@ def test_kinds_of_lora_are_none_of_full_fine_tuning() -> None:
         Config(method="full", dora=True)
     with pytest.raises(ValidationError, match="kinds of LoRA"):
         Config(method="full", rslora=True)
+    with pytest.raises(ValidationError, match="switch the step off"):
+        Config(method="full", preference=Preference())
 
 
 def test_all_weights_learn_with_plain_hugging_faces_gradients(
@@ -145,9 +150,26 @@ def test_all_weights_learn_with_plain_hugging_faces_gradients(
     loss = plain_loss(full, examples)
     torch.autograd.backward(loss)
     plain = gradients(full)
-    assert loop_of(full, examples, tmp_path).gradients(examples) == pytest.approx(loss.item(), rel=1e-5)
+    assert loop_of(full, examples, tmp_path).gradients(range(len(examples))) == pytest.approx(
+        loss.item(), rel=1e-5
+    )
     for name, gradient in gradients(full).items():
         torch.testing.assert_close(gradient, plain[name], rtol=1e-4, atol=1e-5)
+
+
+def test_the_layers_below_are_computed_once_with_the_same_gradients(
+    tiny: Path, renderer: Renderer, tmp_path: Path
+) -> None:
+    student = new_full_student(tiny, FULL.model_copy(update={"layers": 0.5}), CPU)
+    examples = examples_of(renderer, make_rows(6))
+    loop = loop_of(student, examples, tmp_path)
+    loss = loop.gradients(range(len(examples)))
+    expected = gradients(student)
+    assert student.keep_lower([examples])
+    assert loop.gradients(range(len(examples))) == pytest.approx(loss, rel=1e-5)
+    assert student.tokens_below > 0
+    for name, gradient in gradients(student).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5)
 
 
 def untied(tiny: Path, into: Path) -> Path:
@@ -167,6 +189,9 @@ def test_only_the_upper_share_the_norm_and_a_head_of_its_own_learn(tiny: Path, t
     own = new_full_student(untied(tiny, tmp_path / "untied"), config, CPU).trained_parameters()
     assert all(name.startswith("model.layers.1.") or name == "model.norm.weight" for name in tied)
     assert own.keys() == tied.keys() | {"lm_head.weight"}
+    # What lies below them is computed once, as under LoRA.
+    assert new_full_student(tiny, config, CPU).frozen_layers == 1
+    assert new_full_student(tiny, FULL, CPU).frozen_layers == 0
     assert len(tied) == 10
 
 
@@ -250,16 +275,19 @@ def test_a_full_student_scores_later_as_it_did(done: Path, tiny: Path, tmp_path:
     assert (own["p_scam"] - base["p_scam"]).abs().max() > 1e-3
 
 
-def test_a_stopped_full_run_goes_on_bit_for_bit(tiny: Path, renderer: Renderer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_stopped_full_run_goes_on_bit_for_bit(
+    tiny: Path, renderer: Renderer, tmp_path: Path, share: float
+) -> None:
+    config = FULL.model_copy(update={"layers": share})
     examples = examples_of(renderer, make_rows(8, analysis=False))
 
     def part(folder: Path, stop: Stop) -> Trained:
         return Loop(
-            new_full_student(tiny, FULL, CPU),
-            examples,
-            range(len(examples)),
-            examples[:3],
-            FULL,
+            student := new_full_student(tiny, config, CPU),
+            Teaching(student, examples, range(len(examples))),
+            Teaching(student, examples[:3], range(3)),
+            config,
             checkpoints=Checkpoints(folder / "checkpoints", "one"),
             reporter=Reporter(folder / "progress.jsonl"),
             stop=stop,

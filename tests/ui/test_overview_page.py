@@ -3,15 +3,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from backend.db.engine import Database
-from backend.db.models import Job, Project
-from backend.db.models.jobs import JobKind
+from backend.db.models import Item, Job, Project
+from backend.db.models.content import Split
+from backend.db.models.jobs import JobKind, JobState
+from backend.db.models.review import Verdict
 from backend.errors import OverruleError
 from backend.overview.service import OverviewService
+from backend.review.service import ReviewService
+from backend.runs.service import RunService
 from backend.teacher.service import TeacherService
 from tests.ui.scene import open_page, press, read_as_markdown, seed, shown
+
+
+def train_and_review(database: Database, project: Project) -> None:
+    """A run that has finished, and a decision that it does not know."""
+    with database.write() as session:
+        run = RunService(session).retrain(project.id, person="tester")
+        session.get_one(Job, run.job_id).state = JobState.SUCCEEDED
+        review = ReviewService(session, person="tester", browser="here", lease_minutes=5)
+        item = review.next(project.id)
+        assert item is not None
+        review.decide(item.id, Verdict.RIGHT)
 
 
 def test_without_a_project_the_first_step_is_to_import(sqlite_database: Database) -> None:
@@ -45,13 +60,31 @@ def test_the_next_step_leads_to_its_page(sqlite_database: Database) -> None:
     assert "Teacher said" in shown(app)
 
 
+def test_retraining_is_offered_after_a_first_run_only(sqlite_database: Database) -> None:
+    seed(sqlite_database)
+    assert "Retrain" not in [button.label for button in open_page("overview").button]
+
+
 def test_retraining_makes_a_job(sqlite_database: Database) -> None:
     project = seed(sqlite_database)
-    app = press(open_page("overview"), "Retrain")
+    train_and_review(sqlite_database, project)
+    app = open_page("overview")
+    assert "1 decision is new since run 1." in shown(app)
+    app = press(app, "Retrain")
     assert not app.exception and not app.error
     with sqlite_database.read() as session:
-        job = session.scalars(select(Job).where(Job.project_id == project.id)).one()
-    assert job.kind is JobKind.TRAIN
+        jobs = session.scalars(select(Job).where(Job.project_id == project.id)).all()
+    assert [job.kind for job in jobs] == [JobKind.TRAIN, JobKind.TRAIN]
+
+
+def test_why_nothing_can_be_learned_is_said_below_the_cards(sqlite_database: Database) -> None:
+    project = seed(sqlite_database)
+    train_and_review(sqlite_database, project)
+    with sqlite_database.write() as session:
+        session.execute(update(Item).values(split=Split.TEST))
+    app = press(open_page("overview"), "Retrain")
+    assert "no training row" in app.error[0].value
+    assert not [column for column in app.columns if column.error]
 
 
 def test_an_error_of_a_service_is_a_sentence(

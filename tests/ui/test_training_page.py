@@ -56,30 +56,6 @@ def test_changed_settings_are_kept_and_wrong_ones_said(sqlite_database: Database
     assert any("learning" in error.value and "cannot be" in error.value for error in app.error)
 
 
-def test_the_preference_step_is_a_switch_with_the_pairs_there_are(
-    sqlite_database: Database, project: Project
-) -> None:
-    app = open_page("training")
-    assert "6 posts where people corrected the teacher." in shown(app)
-    app.toggle(key="preference").set_value(True).run()
-    app.number_input(key="preference-beta").set_value(0.3).run()
-    press(app, "Train")
-    assert not app.exception and not app.error
-    with sqlite_database.read() as session:
-        run = session.scalars(select(Run)).one()
-    assert run.config["preference"] == Preference(beta=0.3).model_dump()
-    assert "beta 0.3, epochs 1, learning rate 0.0001, batch size 8" in shown(app)
-
-
-def test_without_pairs_the_switch_says_why_it_is_off(sqlite_database: Database) -> None:
-    project = seed(sqlite_database)
-    with sqlite_database.write() as session:
-        CurationService(session).build(project.id, Handling.DROP, person="tester")
-    app = open_page("training")
-    assert app.toggle(key="preference").disabled
-    assert "In no row of this version" in shown(app)
-
-
 def test_the_large_preset_says_what_gpu_it_needs(sqlite_database: Database, project: Project) -> None:
     app = open_page("training")
     app.segmented_control(key="preset").set_value("large").run()
@@ -109,6 +85,30 @@ def test_every_form_of_answer_and_method_can_be_chosen(sqlite_database: Database
     with sqlite_database.read() as session:
         config = session.scalars(select(Run)).one().config
     assert (config["answers"], config["method"], config["dora"]) == ("explained", "lora", True)
+
+
+def test_the_preference_step_is_a_switch_with_the_pairs_there_are(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = open_page("training")
+    assert "6 posts where people corrected the teacher." in shown(app)
+    app.toggle(key="preference").set_value(True).run()
+    app.number_input(key="preference-beta").set_value(0.3).run()
+    press(app, "Train")
+    assert not app.exception and not app.error
+    with sqlite_database.read() as session:
+        run = session.scalars(select(Run)).one()
+    assert run.config["preference"] == Preference(beta=0.3).model_dump()
+    assert "beta 0.3, epochs 1, learning rate 0.0001, batch size 8" in shown(app)
+
+
+def test_without_pairs_the_switch_says_why_it_is_off(sqlite_database: Database) -> None:
+    project = seed(sqlite_database)
+    with sqlite_database.write() as session:
+        CurationService(session).build(project.id, Handling.DROP, person="tester")
+    app = open_page("training")
+    assert app.toggle(key="preference").disabled
+    assert "In no row of this version" in shown(app)
 
 
 def test_a_base_model_that_is_not_there_is_said(sqlite_database: Database, project: Project) -> None:

@@ -21,7 +21,8 @@ from backend.settings import get_settings
 from ui.components import errors, session
 from ui.components.labels import Looks
 
-_DRAFT, _QUEUE, _SAVED, _NOTICE = "review draft", "review queue", "review saved", "review notice"
+_DRAFTS, _OPEN = "review drafts", "review draft that is open"
+_QUEUE, _SAVED, _NOTICE = "review queue", "review saved", "review notice"
 _SAVE = "review save asked for"
 _SWITCHED, _MOVED, _MOVES = "review queue switched", "review queue moved", "review queue moves"
 
@@ -30,32 +31,33 @@ class Mode(StrEnum):
     """What is being written."""
 
     LABELS = "labels"  # the teacher's labels are wrong, or there are none
-    REASON = "reason"  # its labels are right, its reason is bad
+    REASON = "reason"  # its reason is bad
 
 
 @dataclass(slots=True)
 class Draft:
-    """A decision that is being written.
+    """A decision that is being written. It is kept here, since a widget forgets what is not drawn.
 
     Attributes:
         labels: the codes chosen; None until something is, since "no violation" is a choice too.
+        quotes: the passages quoted; None until the person changes the teacher's.
         teachers_words: the reason starts from the teacher's prose instead of being composed.
-        edited: the person wrote in the reason, which is theirs from then on.
+        words: what the person wrote in the reason, which is theirs from then on; None until they do.
         offered: the reasons that were put into the field for them.
     """
 
-    item_id: int
     mode: Mode
     labels: tuple[str, ...] | None = None
+    quotes: tuple[str, ...] | None = None
     teachers_words: bool = False
-    edited: bool = False
+    words: str | None = None
     offered: set[str] = field(default_factory=set)
 
-    def chosen(self, item: ReviewItem) -> tuple[str, ...] | None:
-        """The labels of the decision: a bad reason leaves the teacher's."""
-        if self.mode is Mode.REASON and item.answer is not None:
-            return item.answer.labels
-        return self.labels
+    def keeps_labels(self, item: ReviewItem) -> bool:
+        """Whether the labels chosen are the teacher's."""
+        if self.labels is None or item.answer is None:
+            return False
+        return set(self.labels) == set(item.answer.labels)
 
 
 def key(name: str, item: ReviewItem) -> str:
@@ -131,23 +133,46 @@ def take_notice() -> str | None:
 
 def draft(item: ReviewItem) -> Draft | None:
     """What is being written on this post. Without an answer to judge, writing is all there is."""
-    found: Draft | None = st.session_state.get(_DRAFT)
-    if found is not None and found.item_id == item.id:
-        return found
     if item.answer is None:
-        st.session_state[_DRAFT] = found = Draft(item.id, Mode.LABELS)
-        return found
-    return None
+        begin(item, Mode.LABELS)
+    opened: tuple[int, Mode] | None = st.session_state.get(_OPEN)
+    return _drafts()[opened] if opened is not None and opened[0] == item.id else None
 
 
 def begin(item: ReviewItem, mode: Mode) -> None:
-    """Open the editor; a bad reason is mended from the teacher's words."""
-    st.session_state[_DRAFT] = Draft(item.id, mode, teachers_words=mode is Mode.REASON)
+    """Open the editor, with what was left in it on this post.
+
+    A bad reason is mended from the teacher's words, for the teacher's labels.
+    """
+    new = Draft(mode)
+    if mode is Mode.REASON and item.answer is not None:
+        new.labels, new.teachers_words = item.answer.labels, True
+    _drafts().setdefault((item.id, mode), new)
+    st.session_state[_OPEN] = item.id, mode
 
 
 def leave() -> None:
-    """Close the editor without saving."""
-    st.session_state.pop(_DRAFT, None)
+    """Close the editor. Its draft is kept until the post is decided."""
+    st.session_state.pop(_OPEN, None)
+
+
+def go_back(item: ReviewItem) -> None:
+    """Close the editor without saving, and say where the words are that were written in it."""
+    current = draft(item)
+    leave()
+    if current is not None and current.words is not None:
+        key = "E" if current.mode is Mode.REASON else "W"
+        st.session_state[_NOTICE] = f"Not saved. {key} brings your words back."
+
+
+def _drafts() -> dict[tuple[int, Mode], Draft]:
+    kept: dict[tuple[int, Mode], Draft] = st.session_state.setdefault(_DRAFTS, {})
+    return kept
+
+
+def _forget(item: ReviewItem) -> None:
+    for mode in Mode:
+        _drafts().pop((item.id, mode), None)
 
 
 def toggle(item: ReviewItem, code: str) -> None:
@@ -155,15 +180,22 @@ def toggle(item: ReviewItem, code: str) -> None:
     current = draft(item)
     if current is not None:
         chosen = current.labels or ()
-        current.labels = tuple(each for each in chosen if each != code) if code in chosen else (*chosen, code)
-        current.labels = current.labels or None
+        left = tuple(each for each in chosen if each != code)
+        _choose(item, current, (left or None) if code in chosen else (*chosen, code))
 
 
 def choose_none(item: ReviewItem) -> None:
     """Choose that no rule is broken."""
     current = draft(item)
     if current is not None:
-        current.labels = ()
+        _choose(item, current, ())
+
+
+def _choose(item: ReviewItem, current: Draft, chosen: tuple[str, ...] | None) -> None:
+    current.labels = chosen
+    if current.mode is Mode.REASON:
+        # The teacher's prose argues for its own labels.
+        current.teachers_words = current.keeps_labels(item)
 
 
 def swap_words(item: ReviewItem) -> None:
@@ -171,7 +203,7 @@ def swap_words(item: ReviewItem) -> None:
     current = draft(item)
     if current is not None:
         current.teachers_words = not current.teachers_words
-        current.edited = False
+        current.words = None
 
 
 def mark_edited(item: ReviewItem) -> None:
@@ -181,7 +213,15 @@ def mark_edited(item: ReviewItem) -> None:
     """
     current = draft(item)
     if current is not None:
-        current.edited = st.session_state[reason_key(item, current)] not in current.offered
+        words = str(st.session_state[reason_key(item, current)])
+        current.words = None if words in current.offered else words
+
+
+def keep_quotes(item: ReviewItem) -> None:
+    """The quoted passages were changed."""
+    current = draft(item)
+    if current is not None:
+        current.quotes = tuple(st.session_state[quotes_key(item)])
 
 
 def quotes(item: ReviewItem) -> list[str]:
@@ -201,16 +241,18 @@ def reason_key(item: ReviewItem, current: Draft) -> str:
 
 def quoted(item: ReviewItem, current: Draft) -> tuple[str, ...]:
     """The passages that are quoted now; none where no rule is broken."""
-    return tuple(st.session_state.get(quotes_key(item), quotes(item))) if current.chosen(item) else ()
+    if not current.labels:
+        return ()
+    return tuple(quotes(item)) if current.quotes is None else current.quotes
 
 
 def reason(item: ReviewItem, current: Draft, looks: Looks) -> str:
     """The reason as it stands: the person's, or the teacher's words, or composed from quote and rule."""
-    if current.edited:
-        return str(st.session_state.get(reason_key(item, current), ""))
+    if current.words is not None:
+        return current.words
     if current.teachers_words and item.answer is not None:
         return item.answer.analysis
-    named = current.chosen(item) or ()
+    named = current.labels or ()
     chosen = [code for code in looks.current if code in named]
     rule = "; ".join(looks.rule(code).rstrip(".") for code in chosen if looks.rule(code))
     names = [looks.name(code) for code in chosen]
@@ -220,7 +262,7 @@ def reason(item: ReviewItem, current: Draft, looks: Looks) -> str:
 def offer(item: ReviewItem, current: Draft, looks: Looks) -> str:
     """The reason for the field that it is written in."""
     offered = reason(item, current, looks)
-    if not current.edited:
+    if current.words is None:
         # A browser's field knows one kind of line end.
         offered = "\n".join(offered.splitlines())
         current.offered.add(offered)
@@ -241,7 +283,7 @@ def save(item: ReviewItem, looks: Looks) -> bool:
     current, browser = draft(item), session.browser_id()
     if st.session_state.get(_SAVE) != item.id or current is None:
         return False
-    if current.chosen(item) is None:
+    if current.labels is None:
         del st.session_state[_SAVE]
         st.session_state[_NOTICE] = "Choose the labels first."
         return False
@@ -254,7 +296,7 @@ def save(item: ReviewItem, looks: Looks) -> bool:
 
 def _written(item: ReviewItem, current: Draft, looks: Looks) -> tuple[Verdict, dict[str, Any]]:
     parts: dict[str, Any] = {"harmful": quoted(item, current), "reason": reason(item, current, looks)}
-    if current.mode is Mode.REASON:
+    if current.mode is Mode.REASON and current.keeps_labels(item):
         return Verdict.BAD_REASON, parts
     verdict = Verdict.FROM_SCRATCH if item.answer is None else Verdict.WRONG_LABELS
     return verdict, {"labels": current.labels, **parts}
@@ -276,6 +318,7 @@ def _store(item: ReviewItem, verdict: Verdict, browser: str, **parts: Any) -> bo
             answer_id = item.answer.id if item.answer else None
             saved = service(database, browser).decide(item.id, verdict, answer_id=answer_id, **parts)
         st.session_state[_SAVED] = saved.at
+        _forget(item)
         leave()
         return True
     return False

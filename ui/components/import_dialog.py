@@ -53,7 +53,14 @@ def import_dialog() -> None:
     _dialog()
 
 
-@st.dialog("Import", width="large", icon=":material/upload_file:")
+def _leave() -> None:
+    """Go to the project that a file went into, however the dialog was closed."""
+    report: Report | None = st.session_state.pop(_REPORT, None)
+    if report is not None:
+        session.choose(report.project_id)
+
+
+@st.dialog("Import", width="large", icon=":material/upload_file:", on_dismiss=_leave)
 @errors.shown()
 def _dialog() -> None:
     report: Report | None = st.session_state.get(_REPORT)
@@ -188,8 +195,7 @@ def _outcome(report: Report) -> None:
         if number > len(rows):
             st.caption(f"The first {numbers.count(len(rows))} of them.")
     if st.button("Done", type="primary"):
-        st.session_state.pop(_REPORT, None)
-        session.choose(report.project_id)
+        _leave()
         st.rerun()
 
 

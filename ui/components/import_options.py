@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 from markupsafe import Markup
 
+from backend.db.engine import get_database
 from backend.intake.columns import Purpose
 from backend.intake.reports import Preview
+from backend.intake.service import IntakeService
 from ui.components import numbers, session, text
 
 _NO_LABEL = "– none of them"
@@ -42,11 +45,11 @@ def options_form(found: Preview, purpose: Purpose, file_name: str, key: str) -> 
     """Draw what the import asks; None while something is missing."""
     if purpose is Purpose.ANSWERS:
         return Options(model=_model(found, key))
-    if found.labels:
-        text.show(_labels(found))
+    # Drawn last: what the options say decides which labels are known.
+    above = st.container()
     left, right = st.columns(2, gap="small")
     if purpose is Purpose.SET:
-        return _set_options(found, file_name, key, left, right)
+        return _set_options(found, file_name, key, above, left, right)
     with left:
         project = _project(file_name, key)
     with right:
@@ -55,6 +58,12 @@ def options_form(found: Preview, purpose: Purpose, file_name: str, key: str) -> 
     add = known and st.checkbox(
         "Add labels that the policy does not know as new categories", key=f"{key}-add"
     )
+    unknown = _unknown(found, none_label) if known else ()
+    with above:
+        _labels(found, unknown)
+    if unknown:
+        become = "They become categories of a new policy version." if add else _LEFT_OUT
+        text.show(_UNKNOWN.format(_listed(unknown), become))
     model = _model(found, key) if found.mapping.has_answers else None
     options = Options(project=project, none_label=none_label, add_categories=add, model=model)
     return options if project else None
@@ -64,6 +73,7 @@ def _set_options(
     found: Preview,
     file_name: str,
     key: str,
+    above: st.delta_generator.DeltaGenerator,
     left: st.delta_generator.DeltaGenerator,
     right: st.delta_generator.DeltaGenerator,
 ) -> Options | None:
@@ -76,6 +86,11 @@ def _set_options(
         )
         positive = _positive(found, key) if yes_no else None
         none_label = None if yes_no else _none_label(found, key)
+    unknown = () if yes_no else _unknown(found, none_label)
+    with above:
+        _labels(found, unknown)
+    if unknown:
+        text.show(_UNKNOWN.format(_listed(unknown), _LEFT_OUT))
     options = Options(name=name, positive=positive, none_label=none_label)
     return options if name and positive != () else None
 
@@ -111,9 +126,28 @@ def _none_label(found: Preview, key: str) -> str | None:
     return None if label == _NO_LABEL else label
 
 
-def _labels(found: Preview) -> Markup:
-    chip = Markup('<span class="ov-chip ov-cx">{} {}</span>')
-    shown = list(found.labels.items())[:_MOST_SHOWN]
-    chips = [chip.format(text.literal(label), numbers.count(number)) for label, number in shown]
+def _unknown(found: Preview, none_label: str | None) -> tuple[str, ...]:
+    with get_database().read() as database:
+        return IntakeService(database).unknown_labels(session.project_id(), found.labels, none_label)
+
+
+def _labels(found: Preview, unknown: Collection[str]) -> None:
+    if not found.labels:
+        return
+    chips = [
+        _CHIP.format("unknown" if label in unknown else "cx", text.literal(label), numbers.count(number))
+        for label, number in list(found.labels.items())[:_MOST_SHOWN]
+    ]
     heading = Markup('<div class="ov-small ov-faint">Labels in the rows that were looked at</div>')
-    return heading + Markup(" ").join(chips)
+    text.show(heading + Markup(" ").join(chips))
+
+
+_CHIP = Markup('<span class="ov-chip ov-{}">{} {}</span>')
+_UNKNOWN = Markup('<div class="ov-small">Not in the policy: <b>{}</b>. {}</div>')
+_LEFT_OUT = "Rows with such a label are reported and left out."
+
+
+def _listed(labels: Sequence[str]) -> Markup:
+    named = Markup(", ").join(text.literal(label) for label in labels[:_MOST_SHOWN])
+    more = len(labels) - _MOST_SHOWN
+    return named + Markup(" and {} more").format(numbers.count(more)) if more > 0 else named

@@ -43,20 +43,24 @@ class Looks:
         codes: of every version, the oldest first; their place is their colour.
         rules: the newest version's definitions, by code.
         current: the newest version's codes, in its order.
+        newest: the newest version's number.
+        older: the definitions of the versions before it, by number and code.
     """
 
     names: dict[str, str]
     codes: tuple[str, ...]
     rules: dict[str, str] = field(default_factory=dict)
     current: tuple[str, ...] = ()
+    newest: int = 1
+    older: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def name(self, code: str) -> str:
         """The category's name as it is now; the code itself where no version knows it."""
         return self.names.get(code, code)
 
-    def rule(self, code: str) -> str:
-        """The category's definition as it is now; empty where the policy no longer has it."""
-        return self.rules.get(code, "")
+    def rule(self, code: str, version: int | None = None) -> str:
+        """The category's definition as it is now, or as a version had it; empty where there is none."""
+        return self.older.get(version or self.newest, self.rules).get(code, "")
 
     def position(self, code: str) -> int | None:
         """Which of the colours the category has."""
@@ -102,9 +106,13 @@ def load(session: Session, project_id: int) -> Looks:
     names: dict[str, str] = {}
     for version in versions:
         names.update({category.code: category.name for category in version.categories})
-    newest = versions[-1].categories if versions else []
-    rules = {category.code: category.definition for category in newest}
-    return Looks(names, tuple(names), rules, tuple(rules))
+    rules = {
+        version.number: {category.code: category.definition for category in version.categories}
+        for version in versions
+    }
+    newest = max(rules, default=1)
+    current = rules.pop(newest, {})
+    return Looks(names, tuple(names), current, tuple(current), newest, rules)
 
 
 def styles() -> str:

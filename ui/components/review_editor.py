@@ -12,44 +12,62 @@ from ui.components.desk import Draft, Mode
 
 _SHORTCUTS = 9
 
-_FOCUS = """<script>/* {item} */
-(function focus(tries) {{
+# The field's code is loaded when it is first drawn, so the script waits for the field. Escape is
+# heard inside it too, and a field hands its words on only when it is left.
+_FIELD = """<script>/* {item} */
+(function begin(tries) {{
   const field = document.querySelector('.st-key-{key} textarea');
-  if (field) {{ field.focus(); field.setSelectionRange(field.value.length, field.value.length); }}
-  else if (tries) setTimeout(() => focus(tries - 1), 50);
+  if (!field) {{ if (tries) setTimeout(() => begin(tries - 1), 50); return; }}
+  field.addEventListener('keydown', event => {{ if (event.key === 'Escape') field.blur(); }});
+  if ({focus}) {{ field.focus(); field.setSelectionRange(field.value.length, field.value.length); }}
 }})(40)</script>"""
 
 
 def editor(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
     """Draw what is being written."""
-    chosen = current.chosen(item)
-    if current.mode is Mode.REASON and chosen is not None:
-        text.show(Markup('<div class="ov-label">A better reason for</div>') + looks.chips(chosen))
+    chosen = current.labels
+    if current.mode is Mode.REASON and item.answer and item.replaced_by(item.answer.labels) is None:
+        text.show(_REASON_FOR.format(looks.chips(chosen), _gold(item, looks)))
     else:
         _chips(item, current, looks)
     if chosen:
         st.multiselect(
             "Quoted from the post",
-            desk.quotes(item),
-            default=desk.quotes(item),
+            list(dict.fromkeys([*desk.quotes(item), *desk.quoted(item, current)])),
+            default=desk.quoted(item, current),
             accept_new_options=True,
             key=desk.quotes_key(item),
+            on_change=desk.keep_quotes,
+            args=(item,),
             placeholder="Type a passage of the post and press Enter",
         )
     if chosen is not None:
         _reason(item, current, looks)
+    replaces("Saving", item, chosen, looks)
+    if chosen is not None:
+        _look_after(item, current)
+
+
+def replaces(what: str, item: ReviewItem, chosen: tuple[str, ...] | None, looks: labels.Looks) -> None:
+    """Say which people's labels would give way to these; nothing where none would."""
+    decided = item.replaced_by(chosen)
+    if decided is not None:
+        text.show(_REPLACES.format(what, decided.whose, looks.chips(decided.labels), looks.chips(chosen)))
+
+
+_REPLACES = Markup('<div class="ov-small">{} replaces {}: {} → {}</div>')
+_REASON_FOR = Markup('<div class="ov-label">A better reason for {}{}</div>')
+_SAID = Markup(' <span class="ov-faint">{}</span> {}')
+
+
+def _gold(item: ReviewItem, looks: labels.Looks) -> Markup:
+    return Markup("") if item.gold_labels is None else _SAID.format("gold", looks.chips(item.gold_labels))
 
 
 def _chips(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
-    said = [
-        Markup(' <span class="ov-faint">{}</span> {}').format(who, looks.chips(codes))
-        for who, codes in (
-            ("not", item.answer.labels if item.answer else None),
-            ("gold", item.gold_labels),
-        )
-        if codes is not None
-    ]
-    text.show(Markup('<div class="ov-label">Right labels {}</div>').format(Markup(" ").join(said)))
+    heading, whose = ("Labels", "teacher") if current.mode is Mode.REASON else ("Right labels", "not")
+    teacher = _SAID.format(whose, looks.chips(item.answer.labels)) if item.answer else Markup("")
+    text.show(Markup('<div class="ov-label">{}{}{}</div>').format(heading, teacher, _gold(item, looks)))
     with st.container(key="ov-picks", horizontal=True, gap="xsmall"):
         for number, code in enumerate(looks.current, start=1):
             on = code in (current.labels or ())
@@ -83,15 +101,13 @@ def _reason(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
         args=(item,),
         help="Tab, then Enter saves.",
     )
-    if current.mode is Mode.REASON:
-        _focus(key, item)
 
 
-def _focus(key: str, item: ReviewItem) -> None:
-    """Put the cursor into the reason, since writing it is what this key was pressed for."""
+def _look_after(item: ReviewItem, current: Draft) -> None:
+    """Keep the reason's words, and put the cursor there where it is what the key was pressed for."""
+    key, focus = desk.reason_key(item, current), "true" if current.mode is Mode.REASON else "false"
     with st.container(key="ov-focus"):
-        # The field's code is loaded when it is first drawn, so the script waits for the field.
-        st.html(_FOCUS.format(item=item.id, key=key), unsafe_allow_javascript=True)
+        st.html(_FIELD.format(item=item.id, key=key, focus=focus), unsafe_allow_javascript=True)
 
 
 def saving(item: ReviewItem, current: Draft) -> None:
@@ -111,7 +127,14 @@ def saving(item: ReviewItem, current: Draft) -> None:
     if item.answer is None:
         dropping(item, tell, discard)
         return
-    second.button("Back", shortcut="Esc", width="stretch", key=desk.key("back", item), on_click=desk.leave)
+    second.button(
+        "Back",
+        shortcut="Esc",
+        width="stretch",
+        key=desk.key("back", item),
+        on_click=desk.go_back,
+        args=(item,),
+    )
     first.button(
         "Compose anew" if current.teachers_words else "Teacher's words",
         shortcut="P",
@@ -119,7 +142,7 @@ def saving(item: ReviewItem, current: Draft) -> None:
         key=desk.key("words", item),
         on_click=desk.swap_words,
         args=(item,),
-        disabled=current.chosen(item) is None,
+        disabled=current.labels is None,
     )
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from backend.base_models import display_name, local_folder
 from backend.curation.service import CurationService
-from backend.curation.views import HandlingPreview, TaughtRow
+from backend.curation.views import USE_UNANSWERED, USE_UNVERIFIED, HandlingPreview, TaughtRow
 from backend.db.engine import get_database
 from backend.db.models import DatasetVersion
 from backend.db.models.content import Split
@@ -75,13 +75,13 @@ def _build(looks: Looks) -> None:
         )
         handling = picked or Handling.REVIEW
         st.checkbox(
-            "Also use answers that nobody has decided on",
+            USE_UNVERIFIED,
             key="include-unverified",
             help="Their labels may be wrong. “Keep” uses them in any case.",
         )
         if handling is Handling.REVIEW:
             st.checkbox(
-                "Also use posts with imported labels that the teacher has not answered",
+                USE_UNANSWERED,
                 key="include-unanswered",
                 help="They have labels but no reason, so they are learned in the direct form only.",
             )

@@ -93,17 +93,23 @@ def _state(step: Step) -> Markup:
 
 def _cards(standing: Standing) -> None:
     step = next_step(standing)
-    beside = standing.new_decisions > 0 and step.action is not Action.RETRAIN and not standing.active
+    # Before a first run has finished, the steps say what leads to one.
+    learned = standing.runs_done > 0 and standing.new_decisions > 0
+    beside = learned and step.action is not Action.RETRAIN and not standing.active
     columns = st.columns(2 if beside else 1, gap="small")
+    again = False
     with columns[0], _card("next"):
         st.markdown(f"**Next** · {step.text}", width="stretch")
-        if st.button(step.label, type="primary", key="next step"):
-            _take(step)
+        wanted = st.button(step.label, type="primary", key="next step")
     if beside:
         with columns[1], _card("retrain"):
             st.markdown(new_decisions(standing), width="stretch")
-            if st.button("Retrain", icon=":material/model_training:", key="retrain"):
-                _retrain()
+            again = st.button("Retrain", icon=":material/model_training:", key="retrain")
+    # Outside of the cards, where an error has the page's width.
+    if wanted:
+        _take(step)
+    if again:
+        _retrain()
 
 
 def _card(name: str) -> st.delta_generator.DeltaGenerator:

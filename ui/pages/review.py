@@ -15,11 +15,12 @@ from backend.overview.views import Action, Page
 from backend.projects.service import ProjectService
 from backend.review.marks import spans
 from backend.review.views import Earlier, QueueProgress, ReviewAnswer, ReviewItem
+from backend.settings import get_settings
 from ui.components import desk, errors, labels, numbers, session, text
 from ui.components.desk import Draft, Mode
 from ui.components.empty import empty
 from ui.components.pages import go
-from ui.components.review_editor import dropping, editor, saving
+from ui.components.review_editor import dropping, editor, replaces, saving
 
 _QUEUES = {Queue.TEACHER: "Teacher's answers", Queue.SCRATCH: "From scratch"}
 _SPLITS = {Split.TRAIN: "training post", Split.VALIDATION: "validation post", Split.TEST: "test post"}
@@ -157,11 +158,14 @@ def _post(item: ReviewItem) -> None:
     body = text.post(item.text, spans(item.text, quoted), blur=desk.covered(item))
     about = [item.source, *(str(value) for value in list(item.meta.values())[:2]), _SPLITS[item.split]]
     small = Markup(" · ").join(text.literal(each) for each in [*about, item.external_id] if each)
-    text.show(
-        Markup('<div class="ov-label">Post</div>{}<div class="ov-small ov-faint">{}</div>').format(
-            body, small
-        )
-    )
+    measures = _MEASURES if item.split is Split.TEST else ""
+    text.show(_POST.format(body, small, measures))
+
+
+_POST = Markup('<div class="ov-label">Post</div>{}<div class="ov-small ov-faint">{}</div>{}')
+_MEASURES = Markup(
+    '<div class="ov-small">Test post: your judgement changes what students are measured by.</div>'
+)
 
 
 def _teacher(item: ReviewItem, looks: labels.Looks) -> None:
@@ -173,15 +177,23 @@ def _teacher(item: ReviewItem, looks: labels.Looks) -> None:
     if item.earlier is not None:
         rows.append(("Before", _earlier(item.earlier, looks)))
     rows.append(("Quotes", text.quoted(answer.harmful)))
-    if rules := [looks.rule(code) for code in answer.labels if looks.rule(code)]:
-        rows.append(("Rule", text.literal(" ".join(rules))))
+    if rules := _rules(answer, looks):
+        rows.append(("Rule" if len(rules) == 1 else "Rules", Markup("").join(rules)))
     rows.append(("Analysis", _folded(answer.analysis)))
     if item.gold_reason:
         rows.append(("Gold reason", _folded(item.gold_reason)))
     if item.recheck is not None:
         rows.append(("Recheck", _recheck(item.recheck, looks)))
-    heading = Markup('<div class="ov-label">Teacher said <span class="ov-faint">{}</span></div>')
-    text.show(heading.format(text.literal(answer.model)) + _facts(rows))
+    heading = Markup('<div class="ov-label">Teacher said <span class="ov-faint">{}{}</span></div>')
+    under = "" if answer.policy_version == looks.newest else f", under policy version {answer.policy_version}"
+    text.show(heading.format(text.literal(answer.model), under) + _facts(rows))
+
+
+def _rules(answer: ReviewAnswer, looks: labels.Looks) -> list[Markup]:
+    """The rules that the answer named, as the teacher was given them."""
+    named = [(looks.name(code), looks.rule(code, answer.policy_version)) for code in answer.labels]
+    line = Markup("<div><b>{}:</b> {}</div>")
+    return [line.format(text.literal(name), text.literal(rule)) for name, rule in named if rule]
 
 
 def _facts(rows: list[tuple[str, Markup]]) -> Markup:
@@ -218,10 +230,13 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
     why = "The policy no longer has a category that the teacher named." if gone else None
     with st.container(key="ov-verdicts"):
         right, wrong, reason, tell, discard = st.columns(5, gap="small")
+    said = item.answer.labels if item.answer else None
+    overturns = item.replaced_by(said) is not None
     right.button(
-        "Right",
+        "Teacher is right" if overturns else "Right",
         shortcut="A",
-        type="primary",
+        # What overturns a person's label is no button to press in passing.
+        type="secondary" if overturns else "primary",
         width="stretch",
         key=desk.key("right", item),
         disabled=gone,
@@ -248,6 +263,8 @@ def _verdicts(item: ReviewItem, looks: labels.Looks) -> None:
         args=(item, Mode.REASON),
     )
     dropping(item, tell, discard)
+    if not gone:
+        replaces("“Teacher is right”", item, said, looks)
 
 
 _BLUR = "<script>/* {} */ document.activeElement?.blur()</script>"
@@ -273,11 +290,12 @@ def _facts_of_rules(codes: list[str], looks: labels.Looks) -> Markup:
 
 def _nothing_left(progress: QueueProgress) -> None:
     if progress.left:
-        waiting = numbers.things(progress.left, "post")
+        one = progress.left == 1
         empty(
             "All that is left is open elsewhere",
-            f"{waiting} of this queue are being judged in another browser. "
-            "They come back here when they are not decided within a few minutes.",
+            f"{numbers.things(progress.left, 'post')} of this queue {'is' if one else 'are'} open in another "
+            f"browser, or in a private window that was closed. {'It comes' if one else 'They come'} back "
+            f"after {get_settings().lease_minutes:g} minutes without a decision.",
             icon=":material/hourglass_top:",
         )
         return

@@ -152,7 +152,7 @@ class Item(Base):
     decision_source: Mapped[str | None] = mapped_column(String(20))
     verdict: Mapped[str | None] = mapped_column(String(20))
     queue: Mapped[Queue | None] = mapped_column(choice(Queue))
-    # Lower comes first; what disagrees with the decision is asked before the rest.
+    # Lower comes first: what disagrees with the decision before the rest, and test posts last in each.
     queue_rank: Mapped[int] = mapped_column(default=0)
     # Sent back by a person, from the page where a student got it wrong.
     sent_back: Mapped[bool] = mapped_column(default=False)

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -34,6 +35,11 @@ def test_runs_are_listed_shown_and_promoted(one_run: Database) -> None:
     assert (document["run"], document["champion"], document["state"]) == (1, False, "succeeded")
     shown = json.loads(run("runs", "show", "run 1", "--json").stdout)
     assert shown["adapter"].endswith("adapter")
+    read = run("runs", "show", "1").stdout
+    assert re.search(r"\n  macro F1 +\d?\.\d\d \(\d?\.\d\d to \d?\.\d\d\)\n", read)
+    assert re.search(r"\nconfig\n  answers +direct\n  epochs +4\n  learning rate +0\.001\n", read)
+    assert re.search(r"\nchampion +no\n", read)
+    assert not set("{}[]") & set(read)
     assert json.loads(run("runs", "promote", "1", "--json").stdout)["champion"] == 1
     assert "1 champion" in run("runs", "list").stdout
     assert "base model is champion" in run("runs", "promote", "base").stderr

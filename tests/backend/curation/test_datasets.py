@@ -183,13 +183,20 @@ def test_the_hash_is_over_what_is_taught_and_nothing_else(database: Database) ->
             (Post("a", ("scam",)), Post("b", ("scam",))),
             Handling.REVIEW,
             r"no training row \(left out: 2 nobody has decided on it\)",
-            "include unverified",
+            "“Also use answers that nobody has decided on” (--include-unverified)",
         ),
         (
             (Post("a", ("scam",), ("scam",)), Post("b", "-", ("scam",))),
             Handling.DROP,
             "a single training row",
-            "include unanswered",
+            "with the handling review and with “Also use posts",
+        ),
+        (
+            (Post("a", "-", ("scam",)), Post("b", "-", ())),
+            Handling.REVIEW,
+            "2 the teacher has not answered",
+            "or build a version with “Also use posts with imported labels that the teacher has not answered” "
+            "(--include-unanswered)",
         ),
         (
             (Post("a", ("scam",), ()), Post("t", split=Split.TEST)),

@@ -1,17 +1,38 @@
 """The migrations lead to the models, on both databases."""
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import select
 
 from backend.db.engine import Database
-from backend.db.migrate import current_revision, migrate
-from backend.db.models import Base
+from backend.db.migrate import alembic_config, current_revision, migrate
+from backend.db.models import Base, Item
+from backend.db.models.content import Queue, Split
+from tests.backend.build import add_item, add_project
 
 
 def test_migrations_make_what_the_models_say(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_items_that_wait_get_their_new_place(database: Database) -> None:
+    before = [(0, Split.TEST), (1, Split.TRAIN), (1, Split.TEST), (2, Split.VALIDATION), (3, Split.TEST)]
+    config = alembic_config(database.url)
+    command.downgrade(config, "0001")
+    with database.write() as session:
+        project, _ = add_project(session)
+        for number, (rank, split) in enumerate(before):
+            item = add_item(session, project, f"post {number}", split=split)
+            item.queue, item.queue_rank = Queue.TEACHER, rank
+    command.upgrade(config, "0002")
+    with database.read() as session:
+        assert session.scalars(select(Item.queue_rank).order_by(Item.id)).all() == [0, 1, 2, 3, 6]
+    command.downgrade(config, "0001")
+    with database.read() as session:
+        assert session.scalars(select(Item.queue_rank).order_by(Item.id)).all() == [0, 1, 1, 2, 3]
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:

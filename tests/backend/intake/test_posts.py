@@ -21,6 +21,7 @@ from backend.intake.reports import ImportReport, Rejected
 from backend.intake.service import IntakeService
 from backend.items.repository import ItemRepository
 from backend.policies.service import PolicyService
+from backend.projects.service import ProjectService
 from tests.backend.intake.files import write, write_csv, write_jsonl
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -212,11 +213,21 @@ def test_labels_that_the_policy_does_not_know(database: Database, posts: Path, t
             ["12", "Harmless", "ok", ""],
         ],
     )
+    with database.read() as session:
+        project_id = ProjectService(session).only().id
+        unknown = IntakeService(session).unknown_labels(
+            project_id, ["spam", "Hate Speech", "ok", "meh"], "meh"
+        )
+    assert unknown == ("spam", "ok")
     report = load(database, path)
     assert (report.added, report.rejected_count, report.unknown_labels) == (2, 1, {"spam": 1})
+    with database.read() as session:
+        assert events.latest(session, project_id)[0].text == "Imported 2 posts from b.csv."
     assert report.rejected == (Rejected(2, "the policy does not know the label 'spam'"),)
     more = load(database, path, add_categories=True)
     assert (more.added, more.unchanged, more.new_categories, more.policy_version) == (1, 2, ("spam",), 2)
+    with database.read() as session:
+        assert events.latest(session, project_id)[0].text == "Imported 1 post from b.csv."
     assert labels(database)["10"] == {"spam"}
     with database.read() as session:
         versions = PolicyService(session).versions(more.project_id)

@@ -2,7 +2,7 @@
 
 from backend.db.models.content import Agreement, Queue
 from backend.db.models.review import Source, Verdict
-from backend.items.decision import Answered, Said, derive, standing
+from backend.items.decision import DIFFERING_RANK, Answered, Said, derive, standing
 
 GOLD = Said(1, Source.GOLD, "import", ("scam",))
 REVIEW = Said(2, Source.REVIEW, "ada", (), Verdict.WRONG_LABELS)
@@ -44,6 +44,18 @@ def test_the_queue_asks_for_disagreement_first() -> None:
     agrees = derive([GOLD], Answered(1, ("scam",)))
     assert [state.queue for state in (differs, unverified, agrees)] == [Queue.TEACHER] * 3
     assert differs.queue_rank < unverified.queue_rank < agrees.queue_rank
+
+
+def test_test_posts_come_last_of_those_of_their_kind() -> None:
+    states = [
+        derive(judgements, Answered(1, labels), test=test)
+        for judgements, labels in (([GOLD], ()), ([], ()), ([GOLD], ("scam",)))
+        for test in (False, True)
+    ]
+    ranks = [state.queue_rank for state in states]
+    assert ranks == sorted(set(ranks))
+    assert [rank <= DIFFERING_RANK for rank in ranks] == [True, True, False, False, False, False]
+    assert derive([GOLD], Answered(1, ()), sent_back=True, test=True).queue_rank == 0
 
 
 def test_what_a_person_judged_leaves_the_queue_unless_sent_back() -> None:

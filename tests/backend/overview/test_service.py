@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.db.engine import Database
-from backend.db.models import Item, Project
+from backend.db.models import Item, Project, TeacherRun
 from backend.db.models.content import Split
 from backend.db.models.review import Verdict
 from backend.items.repository import ItemRepository
@@ -45,6 +46,7 @@ def test_where_a_project_stands(database: Database) -> None:
         standing = OverviewService(session).standing(project.id)
     assert (standing.items, standing.training, standing.test) == (6, 5, 1)
     assert (standing.answered, standing.differing, standing.unverified) == (5, 2, 1)
+    assert (standing.invalid, standing.unanswered) == (0, 1)
     assert (standing.differing_left, standing.unverified_left, standing.scratch_left) == (2, 1, 1)
     assert (standing.reviewed, standing.version_number, standing.run_number) == (0, None, None)
 
@@ -58,6 +60,29 @@ def test_a_review_counts(database: Database) -> None:
         review.decide(item.id, Verdict.RIGHT)
         standing = OverviewService(session).standing(project.id)
     assert (standing.reviewed, standing.differing_left, standing.differing) == (1, 1, 1)
+
+
+def test_what_people_drop_keeps_its_answer(database: Database) -> None:
+    with database.write() as session:
+        project = fill(session)
+        review = ReviewService(session, person="tester", browser="here", lease_minutes=5)
+        items = session.scalars(select(Item).order_by(Item.id)).all()
+        add_answer(session, session.scalars(select(TeacherRun)).one(), items[-1], None)
+        ItemRepository(session).refresh([items[-1].id])
+        for item in items:
+            review.decide(item.id, Verdict.DISCARD)
+        standing = OverviewService(session).standing(project.id)
+    assert (standing.answered, standing.invalid, standing.unanswered) == (5, 1, 0)
+
+
+def test_a_post_sent_back_that_agrees_is_not_one_that_differs(database: Database) -> None:
+    with database.write() as session:
+        project = fill(session)
+        review = ReviewService(session, person="tester", browser="here", lease_minutes=5)
+        found = session.scalars(select(Item).where(Item.agreement.in_(["agrees", "missed"]))).all()
+        assert review.send_back(item.id for item in found) == 3
+        standing = OverviewService(session).standing(project.id)
+    assert (standing.differing_left, standing.sent_back_left) == (2, 2)
 
 
 def test_other_projects_do_not_count(database: Database) -> None:

@@ -30,6 +30,7 @@ PROMOTED = replace(TRAINED, run_champion=True, champion_f1=0.71, base_f1=0.65)
         (replace(PROMOTED, new_decisions=41), Action.RETRAIN, Page.TRAINING),
         (replace(PROMOTED, new_decisions=41, differing_left=3), Action.GO, Page.REVIEW),
         (replace(PROMOTED, scratch_left=5), Action.GO, Page.REVIEW),
+        (replace(PROMOTED, new_decisions=41, sent_back_left=1), Action.GO, Page.REVIEW),
         (PROMOTED, Action.GO, Page.EVALUATION),
         (replace(IMPORTED, answered=9, unverified=9, unverified_left=9), Action.GO, Page.REVIEW),
         (replace(ANSWERED, active=(Job(kind=JobKind.TEACH),)), Action.GO, Page.TEACHER),
@@ -71,6 +72,20 @@ def test_a_failed_run_is_open_and_one_at_work_is_running() -> None:
 
 
 def test_new_decisions_in_words() -> None:
-    assert new_decisions(Standing(new_decisions=1)) == "1 decision waits to be learned."
-    assert new_decisions(Standing(new_decisions=1, run_number=2)) == "1 decision is new since run 2."
-    assert new_decisions(Standing(new_decisions=4100, run_number=2)) == "4,100 decisions are new since run 2."
+    failed = Standing(new_decisions=1, run_number=3, run_failed=True, new_since=2)
+    assert new_decisions(failed) == "1 decision is new since run 2."
+    assert new_decisions(replace(failed, new_decisions=4100)) == "4,100 decisions are new since run 2."
+
+
+def test_posts_sent_back_are_told_apart_from_answers_that_disagree() -> None:
+    assert next_step(replace(ANSWERED, differing_left=1)).text == "1 answer disagrees with people's labels."
+    both = replace(ANSWERED, differing_left=2, sent_back_left=1)
+    assert next_step(both).text == "2 answers disagree with people's labels. 1 post was sent back."
+    assert steps(both)[2].detail == "3 to check"
+    back = next_step(replace(REVIEWED, sent_back_left=2))
+    assert (back.text, back.page) == ("2 posts were sent back.", Page.REVIEW)
+
+
+def test_answers_are_not_done_while_a_post_has_none() -> None:
+    step = steps(replace(ANSWERED, answered=398, unanswered=2))[1]
+    assert (step.figure, step.detail, step.state) == ("398", "79 wrong · 2 unanswered", StepState.OPEN)

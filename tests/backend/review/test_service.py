@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from backend.db.engine import Database
 from backend.db.models import Item, Judgement, PolicyVersion, Project
-from backend.db.models.content import Agreement, Queue
+from backend.db.models.content import Agreement, Queue, Split
 from backend.db.models.review import Source, Verdict
 from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.items.repository import ItemRepository
@@ -73,6 +73,20 @@ def test_what_differs_comes_first_and_what_was_sent_back_before_it(database: Dat
     ]
 
 
+def test_of_what_differs_and_of_the_rest_test_posts_come_last(database: Database) -> None:
+    project_id, ids = fill(database)
+    with database.write() as session:
+        for name in ("alarm", "undecided"):
+            session.get_one(Item, ids[name]).split = Split.TEST
+        ItemRepository(session).refresh(ids.values())
+    assert [item_id for item_id, _ in drain(database, project_id)] == [
+        ids["missed"],
+        ids["alarm"],
+        ids["undecided"],
+        ids["agrees"],
+    ]
+
+
 def test_an_item_comes_with_everything_to_judge_it_by(database: Database) -> None:
     project_id, ids = fill(database)
     with database.write() as session:
@@ -82,6 +96,7 @@ def test_an_item_comes_with_everything_to_judge_it_by(database: Database) -> Non
         assert (item.id, item.text, item.agreement) == (ids["alarm"], "post alarm", Agreement.FALSE_ALARM)
         assert (item.answer.id, item.answer.labels, item.answer.analysis) == (answer, ("scam",), "why alarm")
         assert (item.answer.harmful, item.answer.model) == (("post",), "teacher-1")
+        assert item.answer.policy_version == 1
         assert (item.gold_labels, item.gold_reason, item.recheck, item.earlier) == (
             (),
             "gold alarm",

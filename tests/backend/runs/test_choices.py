@@ -25,14 +25,14 @@ def test_switches_are_read_from_words() -> None:
         ("quick", {"epoch": "3"}, "no setting 'epoch'"),
         ("quick", {"epochs": "many"}, "epochs cannot be 'many'"),
         ("quick", {"epochs": 0}, "epochs cannot be 0"),
+        ("quick", {"method": "full", "dora": "yes"}, "kinds of LoRA"),
+        ("quick", {"rank": "0"}, "rank cannot be '0'"),
+        ("quick", {"learning_rate": "nan"}, "learning_rate cannot be 'nan'"),
         ("quick", {"targets": 3}, "targets cannot be 3"),
         ("quick", {"preference": "perhaps"}, "preference cannot be 'perhaps'"),
         ("quick", {"preference.beta": "-1"}, "preference.beta cannot be '-1'"),
         ("quick", {"preference.gamma": "1"}, "no setting 'preference.gamma'"),
         ("quick", {"epochs.beta": "1"}, "no setting 'epochs.beta'"),
-        ("quick", {"method": "full", "dora": "yes"}, "kinds of LoRA"),
-        ("quick", {"rank": "0"}, "rank cannot be '0'"),
-        ("quick", {"learning_rate": "nan"}, "learning_rate cannot be 'nan'"),
     ],
 )
 def test_what_cannot_be_is_named(preset: str, changes: dict[str, object], said: str) -> None:

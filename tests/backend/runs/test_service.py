@@ -16,6 +16,7 @@ from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.jobs.service import JobService
 from backend.runs.choices import configure
 from backend.runs.service import RunService
+from backend.runs.views import NewDecisions
 from tests.backend.build import add_judgement, add_project
 from tests.backend.jobs import stand_in
 from tests.backend.runs.build import COUNTS, add_decided_project, add_version, refresh
@@ -201,22 +202,27 @@ def test_a_retraining_learns_new_decisions_as_the_champion_did(database: Databas
     with database.write() as session:
         project, policy = add_decided_project(session)
         service = RunService(session)
-        assert service.new_decisions(project.id) == sum(COUNTS.values())
+        assert service.new_decisions(project.id).count == sum(COUNTS.values())
         first = service.retrain(project.id, person="ada")
         assert (first.preset, first.base_model) == ("standard", "default")
         finish(session, first)
-        assert service.new_decisions(project.id) == 0
+        assert service.new_decisions(project.id).count == 0
         service.promote(project.id, first.id, person="ada")
         first.config = configure("quick", {"rank": 4}).model_dump(mode="json")
         item = session.query(Item).first()
         assert item is not None
         add_judgement(session, policy, item, ("hate", "scam"))
         refresh(session, project)
-        assert service.new_decisions(project.id) == 1
+        assert service.new_decisions(project.id).count == 1
         second = service.retrain(project.id, person="ada")
         assert second.config == first.config
         assert second.dataset_version_id != first.dataset_version_id
-        assert service.new_decisions(project.id) == 0
+        job = session.get_one(Job, second.job_id)
+        for state in (JobState.RUNNING, JobState.FAILED, JobState.STOPPED):
+            job.state = state
+            assert service.new_decisions(project.id) == NewDecisions(1, since=1)
+        job.state = JobState.SUCCEEDED
+        assert service.new_decisions(project.id) == NewDecisions(0, since=2)
 
 
 def test_a_champion_is_scored_on_a_test_split_that_changed_since(database: Database) -> None:

@@ -5,11 +5,13 @@
 The model is the shape of Llama 3.1 8B with LoRA of rank 16 on all linear layers in bf16, on
 torch's "meta" device: tensors have shapes and no content, so that this takes seconds anywhere. The
 attention matrix, which the GPU's kernels do not keep, grows with the square of a row's tokens and is
-taken out by counting rows of two lengths. What is printed stands in docs/training.md.
+taken out by counting rows of two lengths. LoRA is counted as Overrule computes it, and as peft does,
+which is what QLoRA uses. What is printed stands in docs/training.md.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -17,7 +19,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from training.lora import use_lean_lora
+
 LAYERS = 32
+SHORT, LONG = 512, 1_024
 SHAPE = {
     "vocab_size": 128_256,
     "hidden_size": 4_096,
@@ -29,16 +34,20 @@ SHAPE = {
 META = torch.device("meta")
 
 
-def model_of(layers: int) -> Any:
+def model_of(layers: int, *, lean: bool = True) -> Any:
     with META:
         base = LlamaForCausalLM(LlamaConfig(num_hidden_layers=layers, **SHAPE)).to(torch.bfloat16)
     base.requires_grad_(False)
-    return get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=16, target_modules="all-linear")).eval()
+    lora = LoraConfig(task_type="CAUSAL_LM", r=16, target_modules="all-linear")
+    model = get_peft_model(base, lora).eval()
+    if lean:
+        use_lean_lora(model)
+    return model
 
 
-def kept(layers: int, tokens: int) -> int:
+def kept(layers: int, tokens: int, *, lean: bool) -> int:
     """Bytes that a row keeps beside the model's own weights."""
-    model = model_of(layers)
+    model = model_of(layers, lean=lean)
     own = {weight.untyped_storage()._cdata for weight in (*model.parameters(), *model.buffers())}
     found: dict[int, Tensor] = {}
 
@@ -57,19 +66,31 @@ def kept(layers: int, tokens: int) -> int:
     return sum(tensor.untyped_storage().nbytes() for storage, tensor in found.items() if storage not in own)
 
 
+def kept_for_a_token(*, lean: bool) -> float:
+    """Bytes in one layer."""
+    short, long = (
+        (kept(2, tokens, lean=lean) - kept(1, tokens, lean=lean)) / tokens for tokens in (SHORT, LONG)
+    )
+    # A token's bytes are a + b tokens of the row; b is the attention matrix.
+    return short - (long - short) / (LONG - SHORT) * SHORT
+
+
 def main() -> None:
-    short, long = 512, 1_024
-    per_layer = {tokens: (kept(2, tokens) - kept(1, tokens)) / tokens for tokens in (short, long)}
-    # Bytes a token are a + b tokens; b is the attention matrix.
-    attention = (per_layer[long] - per_layer[short]) / (long - short)
-    token = per_layer[short] - attention * short
     weights = {name: weight.numel() for name, weight in model_of(LAYERS).named_parameters()}
     learned = sum(count for name, count in weights.items() if "lora_" in name)
     linear = sum(count for name, count in weights.items() if "proj" in name) - learned
     ends = sum(weights.values()) - learned - linear
-    print(f"frozen weights: {linear:,} in linear layers, {ends:,} in embedding, head and norms")  # noqa: T201
-    print(f"LoRA weights: {learned:,}")  # noqa: T201
-    print(f"kept for a token: {token:,.0f} bytes a layer, {LAYERS * token / 1e6:.2f} MB in all")  # noqa: T201
+    lines = [
+        f"frozen weights: {linear:,} in linear layers, {ends:,} in embedding, head and norms",
+        f"LoRA weights: {learned:,}",
+    ]
+    for name, lean in (("Overrule's", True), ("peft's", False)):
+        token = kept_for_a_token(lean=lean)
+        all_layers = LAYERS * token / 1e6
+        lines.append(
+            f"{name} LoRA keeps {token:,.0f} bytes for a token and layer, {all_layers:.2f} MB in all"
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
