@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import comb
 
 import torch
 from torch import Tensor
 
+from training.policy import label_sets
 from training.prompt import Form, Renderer
 
 
@@ -52,11 +51,6 @@ class AnswerTree:
 
 _MOST_ANSWERS = 5000
 """More would take longer to score than they are worth; 99 categories in pairs fit."""
-
-
-def label_sets(codes: Sequence[str], max_labels: int) -> list[tuple[str, ...]]:
-    """Every set of at most `max_labels` categories in the policy's order, none first."""
-    return [labels for size in range(max_labels + 1) for labels in combinations(codes, size)]
 
 
 def answer_tree(renderer: Renderer, form: Form, max_labels: int) -> AnswerTree:

@@ -31,11 +31,15 @@ _NAME = re.compile(r"step-\d{8}")
 
 @dataclass(slots=True)
 class Best:
-    """The lowest validation loss so far (per learned token), its step and its LoRA weights."""
+    """The best validation so far: its loss per learned token, its step and its LoRA weights.
+
+    `macro_f1` is there where that chooses what is best.
+    """
 
     loss: float
     step: int
     weights: dict[str, Tensor]
+    macro_f1: float | None = None
 
 
 @dataclass(slots=True)
@@ -125,7 +129,8 @@ class Checkpoints:
         }
         if snapshot.best is not None:
             tensors |= _prefixed("best", snapshot.best.weights)
-            state["best"] = {"loss": snapshot.best.loss, "step": snapshot.best.step}
+            best = snapshot.best
+            state["best"] = {"loss": best.loss, "step": best.step, "macro_f1": best.macro_f1}
         # Through bytes, because safetensors' own writer reports a full disk as something else.
         content = safetensors.torch.save(tensors)
         _write_synced(folder / _TENSORS, content)
@@ -158,7 +163,7 @@ def _read(folder: Path, state: dict[str, Any]) -> Snapshot:
         weights=_under("weights", tensors),
         optimizer=_under("optimizer", tensors),
         random=_under("random", tensors),
-        best=Best(best["loss"], best["step"], _under("best", tensors)) if best else None,
+        best=Best(**best, weights=_under("best", tensors)) if best else None,
     )
 
 

@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 import torch
 
-_MEGABYTE = 2**20
+from training import machine
+from training.machine import MEGABYTE
 
 
 class DeviceError(Exception):
     """The device that was asked for is not there."""
 
 
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and its cgroup's quota where one is set."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        # Only Linux knows affinity.
-        cores = os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, min(cores, math.ceil(quota))) if quota is not None else cores
-
-
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """The cgroup's share of processors in cores, or None where it is not limited (v2, then v1)."""
-    folders = [root]
-    if own.is_file():
-        folders += [root / line.split(":", 2)[2].strip("/") for line in own.read_text().splitlines()]
-    quotas = []
-    for folder in folders:
-        if (folder / "cpu.max").is_file():
-            limit, period = (folder / "cpu.max").read_text().split()[:2]
-            if limit != "max":
-                quotas.append(int(limit) / int(period))
-    old = root / "cpu"
-    if (old / "cpu.cfs_quota_us").is_file():
-        limit_us = int((old / "cpu.cfs_quota_us").read_text())
-        if limit_us > 0:
-            quotas.append(limit_us / int((old / "cpu.cfs_period_us").read_text()))
-    return min(quotas, default=None)
-
-
 def use_threads() -> int:
     """Give torch as many threads as there are cores to use; `OMP_NUM_THREADS` has the last word."""
     if not os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(usable_cores())
+        torch.set_num_threads(machine.usable_cores())
     return torch.get_num_threads()
 
 
@@ -79,18 +48,52 @@ def weights_dtype(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+# Dense bf16 with fp32 accumulation, in TFLOP/s (of a T4, which has no bf16, fp16), from NVIDIA's data
+# sheets of each GPU and the Ampere GA102 and Ada whitepapers; halved where they count sparsity. The
+# first entry whose words all stand in a GPU's name counts, so those with more words come first.
+_PEAKS = {
+    "H200 NVL": 835,
+    "H200": 989,
+    "H100 NVL": 835,
+    "H100 PCIe": 756,
+    "H100": 989,
+    "A100": 312,
+    "L40S": 362,
+    "L4": 121,
+    "A10G": 70,
+    "T4": 65,
+    "RTX 4090": 165,
+    "RTX 3090": 71,
+}
+_LESSER = {"Laptop", "MIG", "Max", "D"}
+"""Words in the names of chips that are slower than their namesakes."""
+
+
+def peak_flops(name: str) -> float | None:
+    """The most floating-point operations a second that a GPU can do; None for one that is not known."""
+    words = set(name.replace("-", " ").split())
+    if words & _LESSER:
+        return None
+    return next((peak * 1e12 for known, peak in _PEAKS.items() if set(known.split()) <= words), None)
+
+
+def device_peak(device: torch.device) -> float | None:
+    """`peak_flops` of the device that is computed on; None for a CPU."""
+    return peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+
+
 def free_bytes(device: torch.device) -> int:
     """Memory that can still be taken: of the GPU where one is used, else of this machine."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return int(psutil.virtual_memory().available)
+    return machine.free_memory()
 
 
 def memory_mb(device: torch.device) -> float:
     """Memory in use now in MiB: of the GPU where one is used, else of this process."""
     if device.type == "cuda":
-        return float(torch.cuda.memory_reserved(device)) / _MEGABYTE
-    return float(psutil.Process().memory_info().rss) / _MEGABYTE
+        return float(torch.cuda.memory_reserved(device)) / MEGABYTE
+    return float(psutil.Process().memory_info().rss) / MEGABYTE
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
@@ -99,9 +102,9 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
     # Linux counts in KiB, macOS in bytes.
     unit = 1 if platform.system() == "Darwin" else 1024
-    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MEGABYTE}
+    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE}
     if device.type == "cuda":
-        peak["gpu"] = torch.cuda.max_memory_reserved(device) / _MEGABYTE
+        peak["gpu"] = torch.cuda.max_memory_reserved(device) / MEGABYTE
     return {name: round(value, 1) for name, value in peak.items()}
 
 
@@ -110,24 +113,15 @@ def describe(device: torch.device) -> dict[str, Any]:
     about: dict[str, Any] = {
         "device": device.type,
         "weights": str(weights_dtype(device)).removeprefix("torch."),
-        "processor": _processor(),
-        "cores": usable_cores(),
+        "processor": machine.processor(),
+        "cores": machine.usable_cores(),
         "threads": torch.get_num_threads(),
-        "memory_mb": round(psutil.virtual_memory().total / _MEGABYTE),
+        "memory_mb": round(psutil.virtual_memory().total / MEGABYTE),
         "system": platform.platform(),
     }
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         about["gpu"] = properties.name
-        about["gpu_memory_mb"] = round(properties.total_memory / _MEGABYTE)
+        about["gpu_memory_mb"] = round(properties.total_memory / MEGABYTE)
         about["cuda"] = torch.version.cuda
     return about
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from training.policy import Policy
 from training.prompt import Answers
 
+Choice = Literal["loss", "macro_f1"]
 Method = Literal["lora", "qlora", "full"]
 Kind = Literal["train", "score"]
 
@@ -104,6 +105,14 @@ class Config(BaseModel):
     )
     validations: int = Field(
         6, ge=1, le=100, description="How often in the run the validation loss is taken."
+    )
+    choose: Choice = Field(
+        "loss",
+        description="What is best on validation and is kept: the lowest loss, or the highest macro-F1 at the "
+        "best thresholds. Macro-F1 scores all validation posts at each validation, which takes longer.",
+    )
+    patience: int | None = Field(
+        None, ge=1, le=100, description="End the run after so many validations without a better one."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Of LoRA weights and data order.")
     preference: Preference | None = Field(

@@ -19,6 +19,7 @@ import torch
 
 from training.attention import Segments
 from training.prompt import Example
+from training.rows import rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,44 +62,26 @@ def pack(examples: Sequence[Example], budget: int) -> Iterator[PackedRow]:
     An example longer than the budget gets a row of its own. Any budget gives the same loss and
     gradients up to rounding; a smaller one needs less memory and computes the prefix more often.
     """
-    for group in _groups(examples, budget):
-        yield _row(group)
+    for row in rows_of(examples, budget):
+        yield _row(row)
 
 
 def tokens_computed(examples: Sequence[Example], budget: int) -> int:
     """Tokens in the packed rows of these examples, a prefix counted as often as it is computed."""
     return sum(
-        len(group[0].prefix) + sum(len(example) - len(example.prefix) for example in group)
-        for group in _groups(examples, budget)
+        len(row[0].prefix) + sum(len(example) - len(example.prefix) for example in row)
+        for row in rows_of(examples, budget)
     )
 
 
 def smaller_budget(examples: Sequence[Example], budget: int) -> int | None:
     """Half the tokens of the longest row that can be split, or None where each example is alone already."""
     lengths = [
-        len(group[0].prefix) + sum(len(example) - len(example.prefix) for example in group)
-        for group in _groups(examples, budget)
-        if len(group) > 1
+        len(row[0].prefix) + sum(len(example) - len(example.prefix) for example in row)
+        for row in rows_of(examples, budget)
+        if len(row) > 1
     ]
     return max(lengths) // 2 if lengths else None
-
-
-def _groups(examples: Sequence[Example], budget: int) -> Iterator[list[Example]]:
-    """The examples of each row."""
-    by_prefix: dict[tuple[int, ...], list[Example]] = {}
-    for example in examples:
-        by_prefix.setdefault(example.prefix, []).append(example)
-    for prefix, same in by_prefix.items():
-        group: list[Example] = []
-        length = len(prefix)
-        for example in same:
-            own = len(example) - len(prefix)
-            if group and length + own > budget:
-                yield group
-                group, length = [], len(prefix)
-            group.append(example)
-            length += own
-        yield group
 
 
 def _row(examples: list[Example]) -> PackedRow:

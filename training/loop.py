@@ -7,26 +7,27 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from training import hardware
 from training.checkpoints import Best, Checkpoints, Snapshot, random_states, restore_random_states
+from training.cost import steps_in
 from training.data import epoch_batches
+from training.effort import Effort
 from training.fitting import in_rows_that_fit
 from training.job import Config
-from training.layout import pack, tokens_computed
+from training.layout import pack
 from training.objective import Objective, mean_loss
 from training.progress import Reporter
+from training.prompt import Example
+from training.schedule import is_better, learning_rate, validation_steps
 from training.stop import Stop, StopRequestedError
 from training.student import Student
 
 _log = logging.getLogger(__name__)
-
-_BACKWARD = 1.5
-"""Work of a token backward through all layers, in units of one computed forward; a rough ratio."""
 
 
 class TrainingError(Exception):
@@ -43,41 +44,47 @@ class Trained:
 
     Attributes:
         finished: False where it was stopped on request, with a checkpoint.
+        stopped_early: whether it ended before its last step for want of a better validation.
         step: optimiser steps done, of `steps`.
         resumed_from: the step of the checkpoint that it went on from.
         best_step: whose LoRA weights are kept; the last step where there is no validation.
         best_loss: the validation loss at that step.
+        best_macro_f1: macro-F1 at that step, where that chooses.
         last_loss: the training loss of the last step that this process did.
+        longest_row: tokens of the longest row that was still to learn from when this process began.
+        kept_tokens: for which the frozen layers' states were kept.
+        saving_seconds: of one checkpoint of this process on average.
         weights: the LoRA weights that are kept.
     """
 
     finished: bool
+    stopped_early: bool
     step: int
     steps: int
     resumed_from: int | None
     best_step: int
     best_loss: float | None
+    best_macro_f1: float | None
     last_loss: float | None
+    longest_row: int
+    kept_tokens: int
+    saving_seconds: float
     weights: dict[str, Tensor]
 
 
-def steps_in(count: int, config: Config) -> int:
-    """Optimiser steps of a whole run over `count` examples."""
-    return config.epochs * math.ceil(count / config.batch_size)
+class Judge(Protocol):
+    """Says how good a student is on validation, where its loss is not to choose."""
 
+    @property
+    def macro_f1_work(self) -> float:
+        """Floating-point operations that it takes."""
 
-def learning_rate(step: int, steps: int, config: Config) -> float:
-    """The rate of a step (from 0): a straight rise, then a cosine to a tenth of the peak."""
-    rise = math.ceil(config.warmup * steps)
-    if step < rise:
-        return config.learning_rate * (step + 1) / rise
-    share = (step - rise) / max(1, steps - rise)
-    return config.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * share)))
+    def macro_f1(self, student: Student) -> float:
+        """Macro-F1; reports its work as "validating".
 
-
-def validation_steps(steps: int, times: int) -> set[int]:
-    """After which steps the validation loss is taken: evenly, the last one included."""
-    return {math.ceil(index * steps / times) for index in range(1, times + 1)}
+        Raises:
+            StopRequestedError: someone asked to stop.
+        """
 
 
 class Loop:
@@ -92,6 +99,7 @@ class Loop:
         checkpoints: where to save, and where to go on from.
         reporter: where to tell of it.
         stop: looked at between steps.
+        judge: where given, its macro-F1 chooses the weights that are kept, and not the loss.
         checkpoint_seconds: how often to save between validations.
     """
 
@@ -105,6 +113,7 @@ class Loop:
         checkpoints: Checkpoints,
         reporter: Reporter,
         stop: Stop,
+        judge: Judge | None = None,
         checkpoint_seconds: float = 60.0,
     ) -> None:
         self.student = student
@@ -114,6 +123,7 @@ class Loop:
         self.checkpoints = checkpoints
         self.reporter = reporter
         self.stop = stop
+        self.judge = judge
         self.checkpoint_seconds = checkpoint_seconds
 
         self.count = len(objective.names)
@@ -123,23 +133,21 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        # For each token trained and validated; the backward pass ends below the lowest layer that learns.
-        self._upper = student.share_learning
-        self._token_work, self._validated_work = 1 + _BACKWARD * self._upper, 1.0
-        self._below = 0
+        self._effort = Effort(
+            student, objective, validation, config, reporter, judge.macro_f1_work if judge else 0.0
+        )
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
         self.last_loss: float | None = None
         self._saved: tuple[int, int] | None = None
         self._saved_at = time.monotonic()
+        self._saves: list[float] = []
         self._order: tuple[int, list[list[int]]] | None = None
-        self._foreseen = 0.0
 
     def foresee(self) -> None:
         """Tell the reporter of the whole run already now, because other work comes before it."""
-        self._foreseen = self._work_ahead()
-        self.reporter.plan(self._foreseen)
+        self._plan()
 
     def run(self) -> Trained:
         """Train to the end, or until someone asks to stop.
@@ -151,19 +159,29 @@ class Loop:
         """
         resumed_from = self._resume()
         self._keep_lower()
-        self.reporter.plan(self._work_ahead() - self._foreseen)
+        self._plan()
         self.reporter.begin()
         finished = self._to_the_end()
         self._save()
+        stopped_early = finished and self.step < self.steps
+        if finished:
+            self._effort.drop()
+        if stopped_early:
+            self._say_stopped_early()
         best = self.best
         return Trained(
             finished=finished,
+            stopped_early=stopped_early,
             step=self.step,
             steps=self.steps,
             resumed_from=resumed_from,
             best_step=best.step if best else self.step,
             best_loss=best.loss if best else None,
+            best_macro_f1=best.macro_f1 if best else None,
             last_loss=self.last_loss,
+            longest_row=self._effort.longest_row,
+            kept_tokens=self._effort.kept_tokens,
+            saving_seconds=sum(self._saves) / max(1, len(self._saves)),
             weights=best.weights if best else self.student.adapter_weights(),
         )
 
@@ -171,13 +189,11 @@ class Loop:
         """Have the frozen layers computed once for each example: in its first batch's company."""
         first = epoch_batches(self.count, self.config.batch_size, self.config.seed, 0)
         groups = [self.objective.examples_of(batch) for batch in first]
+        held_out: list[Sequence[Example]] = []
         if self.validation is not None:
             everything = self.validation.examples_of(range(len(self.validation.names)))
-            groups += [row.examples for row in pack(everything, self.student.row_tokens)]
-        if self.student.keep_lower(groups):
-            self._token_work, self._validated_work = (1 + _BACKWARD) * self._upper, self._upper
-            tokens = sum(tokens_computed(group, self.student.row_tokens) for group in groups)
-            self.reporter.plan((1 - self._upper) * tokens)
+            held_out = [row.examples for row in pack(everything, self.student.row_tokens)]
+        self._effort.keep_lower(groups, held_out)
 
     def _to_the_end(self) -> bool:
         """Train; False where someone asked to stop before the end."""
@@ -185,7 +201,7 @@ class Loop:
             while True:
                 if self.step in self.marks and self.validated < self.step:
                     self._validate()
-                if self.step == self.steps:
+                if self.step == self.steps or self._out_of_patience:
                     return True
                 self.stop.check()
                 self._train_step()
@@ -223,7 +239,6 @@ class Loop:
         return self.gradients(batch)
 
     def _train_step(self) -> None:
-        started = time.monotonic()
         stage = self.objective.stage
         batch = self.batch(self.step)
         rate = learning_rate(self.step, self.steps, self.config)
@@ -242,10 +257,7 @@ class Loop:
         self.optimizer.step()
         self.step += 1
         self.last_loss = loss
-        tokens = self.objective.tokens(batch)
-        self._report_work(self._token_work * tokens)
-        seconds = time.monotonic() - started
-        of_stage: dict[str, Any] = {stage.loss: loss}
+        told: dict[str, Any] = {stage.loss: loss} | self._effort.step(batch)
         self.reporter.write(
             stage.training,
             always=self.step in {1, self.steps},
@@ -253,23 +265,15 @@ class Loop:
             steps=self.steps,
             epoch=self._epoch(),
             learning_rate=rate,
-            examples_per_second=len(batch) / seconds,
-            tokens_per_second=tokens / seconds,
             memory_mb=hardware.memory_mb(self.student.device),
-            **of_stage,
+            **told,
         )
-
-    def _report_work(self, units: float) -> None:
-        """Count work, and what the frozen layers were computed for meanwhile."""
-        below = self.student.tokens_below - self._below
-        self._below += below
-        self.reporter.work(units + (1 - self._upper) * below)
 
     def _epoch(self) -> float:
         return self.step * self.config.epochs / self.steps
 
     def _validate(self) -> None:
-        """Take the validation loss.
+        """Take the validation loss, and macro-F1 where that chooses.
 
         Raises:
             StopRequestedError: someone asked to stop.
@@ -277,16 +281,18 @@ class Loop:
         assert self.validation is not None, "without validation there are no marks"
         stage = self.objective.stage
         loss = mean_loss(self.validation, self._after_row)
+        macro_f1 = self.judge.macro_f1(self.student) if self.judge else None
         self.validated = self.step
-        best = math.isfinite(loss) and (self.best is None or loss < self.best.loss)
+        best = is_better(loss, macro_f1, self.best)
         if best:
-            self.best = Best(loss, self.step, self.student.adapter_weights())
+            self.best = Best(loss, self.step, self.student.adapter_weights(), macro_f1)
         _log.info(
-            "%s, step %d of %d: validation loss %.5f%s",
+            "%s, step %d of %d: validation loss %.5f%s%s",
             stage.training,
             self.step,
             self.steps,
             loss,
+            "" if macro_f1 is None else f", macro-F1 {macro_f1:.4f}",
             " (best)" if best else "",
         )
         losses: dict[str, Any] = {
@@ -298,6 +304,7 @@ class Loop:
             step=self.step,
             steps=self.steps,
             epoch=self._epoch(),
+            macro_f1=macro_f1,
             memory_mb=hardware.memory_mb(self.student.device),
             best=best,
             **losses,
@@ -306,22 +313,35 @@ class Loop:
 
     def _after_row(self, tokens: int) -> None:
         self.stop.check()
-        self._report_work(self._validated_work * tokens)
+        self._effort.validated(tokens)
 
-    def _work_ahead(self) -> float:
-        """What is left to do, in the reporter's units."""
-        work = sum(
-            self._token_work * self.objective.tokens(self.batch(step))
-            for step in range(self.step, self.steps)
-        )
-        ahead = sum(mark > self.validated for mark in self.marks)
-        if self.validation is not None and ahead:
-            work += ahead * self._validated_work * self.validation.tokens(range(len(self.validation.names)))
-        return work
+    @property
+    def _out_of_patience(self) -> bool:
+        """Whether the last validations were none better than the best before them.
+
+        It follows from what a checkpoint holds, so a resumed run ends where the other would have.
+        """
+        after = self.best.step if self.best else 0
+        waited = sum(after < mark <= self.validated for mark in self.marks)
+        return self.config.patience is not None and waited >= self.config.patience
+
+    def _say_stopped_early(self) -> None:
+        what = "macro-F1" if self.judge else "validation loss"
+        patience = self.config.patience
+        message = f"stopped early: no better {what} for {patience} validation{'s' if patience != 1 else ''}"
+        stage = self.objective.stage.training
+        _log.info("%s, step %d of %d: %s", stage, self.step, self.steps, message)
+        self.reporter.write(stage, step=self.step, steps=self.steps, message=message)
+
+    def _plan(self) -> None:
+        """Tell the reporter what lies ahead."""
+        batches = (self.batch(step) for step in range(self.step, self.steps))
+        self._effort.plan(batches, sum(mark > self.validated for mark in self.marks))
 
     def _save(self) -> None:
         if self._saved == (self.step, self.validated):
             return
+        begun = time.monotonic()
         self.checkpoints.save(
             Snapshot(
                 step=self.step,
@@ -334,6 +354,7 @@ class Loop:
         )
         self._saved = (self.step, self.validated)
         self._saved_at = time.monotonic()
+        self._saves.append(self._saved_at - begun)
         self.reporter.begin()
 
     def _resume(self) -> int | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import combinations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -97,3 +98,8 @@ class Policy(BaseModel):
         """sha256 (hex) over the categories; the version's number does not count."""
         rules = "\n".join(category.model_dump_json() for category in self.categories)
         return hashlib.sha256(rules.encode()).hexdigest()
+
+
+def label_sets(codes: Sequence[str], max_labels: int) -> list[tuple[str, ...]]:
+    """Every set of at most `max_labels` categories in the policy's order, none first."""
+    return [labels for size in range(max_labels + 1) for labels in combinations(codes, size)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,19 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from training import hardware
 from training.answers import answer_tree
+from training.cost import Counts, Shape, counted_scoring, forward_work
 from training.data import DataError, Row, known_labels, read_rows
 from training.files import write_parquet
 from training.job import THRESHOLDS, Job
 from training.policy import Policy
 from training.progress import Reporter
 from training.prompt import Form, Renderer
-from training.scoring import score
+from training.scoring import OnProgress, score
 from training.stop import Stop
 from training.student import Student
 from training.thresholds import best_f1_thresholds
 
 VALIDATION = "validation"
-_HEAD_SHARE = 0.25
-"""Work of the head for one scored token, as a share of the work of the layers below."""
-
 Sets = dict[str, list[Row]]
 
 
@@ -65,6 +64,7 @@ class Scorer:
         form: the form in which the models answer.
         max_labels: answers name at most so many categories.
         max_length: tokens in all; longer posts lose their middle.
+        shape: of the base model.
     """
 
     sets: Sets
@@ -74,6 +74,7 @@ class Scorer:
     max_length: int
     reporter: Reporter
     stop: Stop
+    shape: Shape
 
     def plan(self, passes: int) -> None:
         """Tell the reporter how much lies ahead; writing reasons is not foreseen.
@@ -81,15 +82,58 @@ class Scorer:
         Raises:
             ScoringError: the policy has too many answers to score.
         """
-        nodes = len(answer_tree(self.renderer, self.form, self.max_labels).tokens)
-        tokens = sum(
-            nodes + len(example) - len(example.prefix)
-            for rows in self.sets.values()
-            for example in (
-                self.renderer.example(row.text or "", self.form, None, self.max_length) for row in rows
+        work = sum(forward_work(self.shape, self._counts(rows)) for rows in self.sets.values())
+        self.reporter.plan(passes * work, "scoring")
+
+    def macro_f1(self, student: Student) -> float:
+        """How good a student is on the posts that choose the thresholds, at the thresholds best for it.
+
+        Raises:
+            StopRequestedError: someone asked to stop.
+        """
+        rows = self._choosing
+        per_token = self._per_token(rows)
+
+        def on_progress(done: int, count: int, tokens: int) -> None:
+            self.stop.check()
+            self.reporter.work(tokens * per_token, "validating")
+
+        found = on_validation(self.renderer.policy, rows, self._scored(student, rows, on_progress))
+        return float(found[VALIDATION]["macro_f1"])
+
+    @property
+    def macro_f1_work(self) -> float:
+        """Floating-point operations of `macro_f1`."""
+        return forward_work(self.shape, self._counts(self._choosing))
+
+    def require_macro_f1(self) -> None:
+        """Refuse to choose by macro-F1 where there is nothing to take it on.
+
+        Raises:
+            DataError: no post that chooses the thresholds is known to break a rule.
+        """
+        if not any(labels for _, labels in known_labels(self._choosing, self.renderer.policy)):
+            raise DataError(
+                "macro-F1 cannot choose the best weights: no validation post is known to break a rule; "
+                "add some, or let the validation loss choose"
             )
-        )
-        self.reporter.plan(passes * tokens * (1 + _HEAD_SHARE))
+
+    @property
+    def _choosing(self) -> list[Row]:
+        """The posts that choose the thresholds."""
+        return self.sets.get(THRESHOLDS) or self.sets.get(VALIDATION, [])
+
+    def _per_token(self, rows: Sequence[Row]) -> float:
+        """Floating-point operations for each token of posts to score."""
+        counts = self._counts(rows)
+        return forward_work(self.shape, counts) / max(1, counts.tokens)
+
+    def _counts(self, rows: Sequence[Row]) -> Counts:
+        """What is computed to score posts once."""
+        nodes = len(answer_tree(self.renderer, self.form, self.max_labels).tokens)
+        prompts = (self.renderer.example(row.text or "", self.form, None, self.max_length) for row in rows)
+        tails = [len(prompt) - len(prompt.prefix) for prompt in prompts]
+        return counted_scoring(len(self.renderer.frame_ids(self.form)[0]), tails, nodes)
 
     def score(self, student: Student, into: Path) -> dict[str, Any]:
         """Score all sets and keep the predictions; what an earlier process finished is not done again.
@@ -112,14 +156,26 @@ class Scorer:
 
     def _rows(self, student: Student, rows: list[Row], before: int) -> pd.DataFrame:
         total = sum(len(rows) for rows in self.sets.values())
+        per_token = self._per_token(rows)
+        before_row = 0
 
         def on_progress(done: int, count: int, tokens: int) -> None:
+            nonlocal before_row
             self.stop.check()
-            self.reporter.work(tokens * (1 + _HEAD_SHARE))
-            memory = hardware.memory_mb(student.device)
-            always = done == count
-            self.reporter.write("scoring", always=always, step=before + done, steps=total, memory_mb=memory)
+            self.reporter.work(tokens * per_token, "scoring", examples=done - before_row)
+            before_row = done
+            self.reporter.write(
+                "scoring",
+                always=done == count,
+                step=before + done,
+                steps=total,
+                examples_per_second=self.reporter.rates("scoring").get("examples"),
+                memory_mb=hardware.memory_mb(student.device),
+            )
 
+        return self._scored(student, rows, on_progress)
+
+    def _scored(self, student: Student, rows: Sequence[Row], on_progress: OnProgress) -> pd.DataFrame:
         return score(
             student,
             self.renderer,
@@ -132,7 +188,7 @@ class Scorer:
         )
 
 
-def on_validation(policy: Policy, rows: list[Row], table: pd.DataFrame) -> dict[str, Any]:
+def on_validation(policy: Policy, rows: Sequence[Row], table: pd.DataFrame) -> dict[str, Any]:
     """Thresholds by code, and how good the scores are at them; nothing where no labels are known."""
     known = list(known_labels(rows, policy))
     if not known:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from training.checkpoints import Checkpoints
+from training.cost import counted, forward_work
 from training.job import PAIRS, VALIDATION_PAIRS, Config
 from training.loop import Loop, Trained
 from training.objective import Objective, mean_loss
@@ -143,9 +145,19 @@ class PreferenceStep:
         # The base model on all pairs, accuracy before and after, and the fine-tune's validation loss.
         passes: list[Objective] = [self._learned, self._measured, self._measured]
         passes += [each for each in (self._held_out, self._taught) if each is not None]
-        for objective in passes:
-            self._reporter.plan(objective.tokens(range(len(objective.names))))
+        self._reporter.plan(self._each * sum(map(_tokens, passes)), "preferring")
+
+    @cached_property
+    def _each(self) -> float:
+        """Floating-point operations for a token of these passes, about the same in all of them."""
+        shape, pairs = self._student.shape, self._learned
+        counts = counted(pairs.examples_of(range(len(pairs.names))), self._student.row_tokens)
+        return forward_work(shape, counts) / counts.tokens
 
     def _after_row(self, tokens: int) -> None:
         self._stop.check()
-        self._reporter.work(tokens)
+        self._reporter.work(tokens * self._each, "preferring")
+
+
+def _tokens(objective: Objective) -> int:
+    return objective.tokens(range(len(objective.names)))

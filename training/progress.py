@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +23,14 @@ FIELDS = (
     "epoch",
     "loss",
     "validation_loss",
+    "macro_f1",
     "preference_loss",
     "validation_preference_loss",
     "learning_rate",
     "examples_per_second",
     "tokens_per_second",
+    "learned_tokens_per_second",
+    "mfu",
     "memory_mb",
     "seconds_left",
     "best",
@@ -34,7 +38,9 @@ FIELDS = (
 )
 """`step` of `steps`: optimiser steps while training, posts while scoring. Losses are per learned
 token; preference losses are per pair, and "preferring" counts its own steps, and pairs as examples.
-`best` is true where this validation loss is the lowest so far. Tokens are those computed."""
+`best` is true where this validation is the best so far, by its loss or its macro-F1 as the job's
+settings choose. Rates are those of the last twenty steps; tokens are those computed. `mfu` is the
+share of a known GPU's peak that goes into arithmetic that cannot be left out."""
 
 _SECONDS_BETWEEN = 0.5
 
@@ -71,11 +77,48 @@ def read(path: Path, after: int = 0) -> tuple[list[dict[str, Any]], int]:
     return events, after + end
 
 
-class Reporter:
-    """Writes a job's events and estimates the time left.
+_PIECES = 20
+"""So many pieces of work make a pace: enough to be smooth, few enough to follow a machine's other work."""
 
-    The estimate counts work in units of one token computed forward. Only work done by this
-    process counts towards its pace, so the estimate stays right after a resume.
+
+class _Pace:
+    """One kind of work: what is left of it, and how fast it goes."""
+
+    def __init__(self) -> None:
+        self.left = 0.0
+        self.pieces = 0
+        self.units = 0.0
+        self.seconds = 0.0
+        self.last: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=_PIECES)
+
+    def add(self, seconds: float, units: float, counts: dict[str, float]) -> None:
+        """Take in a piece of work."""
+        if self.pieces == 1:
+            # The first piece also warms up (memory, kernels), which no other has to do again.
+            self.units = self.seconds = 0.0
+            self.last.clear()
+        self.pieces += 1
+        self.units += units
+        self.seconds += seconds
+        self.last.append((seconds, units, counts))
+
+    @property
+    def recent(self) -> tuple[float, float]:
+        """Seconds and units of the last pieces."""
+        return sum(piece[0] for piece in self.last), sum(piece[1] for piece in self.last)
+
+    def seconds_left(self, otherwise: float) -> float:
+        """The time for what is left, at its own pace or at another (seconds a unit)."""
+        seconds, units = self.recent
+        return self.left * (seconds / units if units else otherwise)
+
+
+class Reporter:
+    """Writes a job's events and tells how fast it is and how long it still takes.
+
+    Work is counted in floating-point operations (`training/cost.py`), each kind of it by itself.
+    Only work done by this process counts towards its pace, so the estimate stays right after a
+    resume.
 
     Args:
         path: `progress.jsonl`.
@@ -86,35 +129,63 @@ class Reporter:
         self._path = path
         self._on_event = on_event
         self._written = 0.0
-        self._left = 0.0
-        self._done = 0.0
-        self._busy = 0.0
+        self._paces: dict[Phase, _Pace] = {}
         self._since: float | None = None
         self._mend()
 
-    def plan(self, units: float) -> None:
-        """Say how much more work lies ahead; less, where it is below zero."""
-        self._left = max(0.0, self._left + units)
+    def plan(self, units: float, of: Phase = "training") -> None:
+        """Say how much more work of a kind lies ahead; less, where it is below zero."""
+        pace = self._pace(of)
+        pace.left = max(0.0, pace.left + units)
 
-    def work(self, units: float) -> None:
-        """Say that work was done since the last call or the last `begin`."""
+    def work(self, units: float, of: Phase = "training", **counts: float) -> None:
+        """Say that a piece of work was done since the last call or the last `begin`.
+
+        Args:
+            units: how much.
+            of: which kind.
+            **counts: what else there was of it, for `rates`.
+        """
         now = time.monotonic()
+        pace = self._pace(of)
         if self._since is not None:
-            self._busy += now - self._since
-            self._done += units
+            pace.add(now - self._since, units, counts)
         self._since = now
-        self._left = max(0.0, self._left - units)
+        pace.left = max(0.0, pace.left - units)
 
     def begin(self) -> None:
         """Start the clock: what came before (loading, saving) says nothing about the pace."""
         self._since = time.monotonic()
 
+    def rates(self, of: Phase) -> dict[str, float]:
+        """What was counted with the last pieces of work, and their `units`, each per second."""
+        pace = self._pace(of)
+        seconds, units = pace.recent
+        if not seconds:
+            return {}
+        totals = {"units": units}
+        for _, _, counts in pace.last:
+            for name, value in counts.items():
+                totals[name] = totals.get(name, 0.0) + value
+        return {name: value / seconds for name, value in totals.items()}
+
+    @property
+    def paces(self) -> dict[Phase, float]:
+        """Units per second of each kind over this whole process, the first piece left out."""
+        return {of: pace.units / pace.seconds for of, pace in self._paces.items() if pace.seconds}
+
     @property
     def seconds_left(self) -> float | None:
-        """Time to the end at this process's pace so far, in seconds."""
-        if not self._done:
+        """Time to the end in seconds; a kind that was not begun is taken to be as fast as the others."""
+        recent = [pace.recent for pace in self._paces.values()]
+        units = sum(each[1] for each in recent)
+        if not units:
             return None
-        return self._left * self._busy / self._done
+        average = sum(each[0] for each in recent) / units
+        return sum(pace.seconds_left(average) for pace in self._paces.values())
+
+    def _pace(self, of: Phase) -> _Pace:
+        return self._paces.setdefault(of, _Pace())
 
     def write(self, phase: Phase, *, always: bool = True, **fields: Any) -> None:
         """Add an event.

@@ -263,9 +263,15 @@ class Renderer:
         return self._frames[form]
 
     def frame_ids(self, form: Form) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Token ids of prefix and suffix; the same for every post."""
-        before, after = self._frames[form]
-        return self._encode(before), self._encode(after)
+        """Token ids of prefix and suffix; the same for every post, so they are found once."""
+        return self._frame_ids[form]
+
+    @cached_property
+    def _frame_ids(self) -> dict[Form, tuple[tuple[int, ...], tuple[int, ...]]]:
+        return {
+            form: (self._encode(before), self._encode(after))
+            for form, (before, after) in self._frames.items()
+        }
 
     def answer_ids(self, form: Form, answer: Answer) -> tuple[int, ...]:
         """Token ids of an answer and the end token: what is learned.

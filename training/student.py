@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from training import attention, hardware
+from training.cost import KEPT_SHARE, Shape
 from training.files import write_bytes
 from training.job import Config
 from training.layout import PackedRow, pack
@@ -29,16 +31,8 @@ from training.lora import use_lean_lora
 from training.lower import LowerLayers
 from training.prompt import Example
 from training.quantized import nf4, require_4bit
+from training.rows import ROW_TOKENS, SCORED_TOKENS
 from training.targets import check_ranks, check_targets
-
-_ROW_TOKENS = {"cpu": 768, "cuda": 4096}
-"""Tokens in one packed row. More would spend more on masked attention than it saves on prefixes."""
-
-_SCORED_TOKENS = {"cpu": 384, "cuda": 4096}
-"""The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
-
-_KEPT_SHARE = 0.25
-"""How much of the free memory the kept states of the frozen layers may take."""
 
 _HEAD_ROWS = 512
 """Positions for which the head is computed at once where no gradient is needed."""
@@ -75,12 +69,17 @@ class Student:
         self.model = model
         self.device = device
         self._causal = model.get_base_model() if isinstance(model, PeftModel) else model
-        self.row_tokens = _ROW_TOKENS[device.type]
+        self.row_tokens = ROW_TOKENS[device.type]
         self._lower: LowerLayers | None = None
-        self.scored_tokens = _SCORED_TOKENS[device.type]
+        self.scored_tokens = SCORED_TOKENS[device.type]
         model.eval()
         if self.adapted:
             use_lean_lora(model)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What of the base model says how much there is to compute."""
+        return Shape.read(Path(self._causal.name_or_path))
 
     @property
     def adapted(self) -> bool:
@@ -139,7 +138,7 @@ class Student:
         frozen = self.frozen_layers
         tokens = sum(len(example) - len(example.prefix) for group in groups for example in group)
         width = self._causal.config.hidden_size * self._causal.dtype.itemsize
-        if not frozen or tokens * width > hardware.free_bytes(self.device) * _KEPT_SHARE:
+        if not frozen or tokens * width > hardware.free_bytes(self.device) * KEPT_SHARE:
             return False
         lower = LowerLayers(
             self._causal.get_decoder(),

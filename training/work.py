@@ -17,6 +17,7 @@ import torch
 from training import base_model, hardware, methods
 from training.adapter import BaseModelCard, Card, config_hash, require_prompt
 from training.checkpoints import Checkpoints
+from training.cost import Shape
 from training.data import Encoded, encode, read_rows, require_some
 from training.files import write_bytes, write_json
 from training.folder import fetch_folder
@@ -30,6 +31,7 @@ from training.preference_step import PreferenceStep, Preferred
 from training.progress import Reporter
 from training.prompt import Answers, Form, Renderer
 from training.result import Record
+from training.speed import pace_key
 from training.stop import Stop, StopRequestedError
 from training.student import Student, load_student
 
@@ -66,8 +68,10 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
         hardware.use_threads()
         device = hardware.choose_device(job.device)
         record.about["hardware"] = hardware.describe(device)
+    with record.phase("fetching"):
         reporter.write("loading", message="base model")
         base = base_model.resolve(job.base_model, base_model.default_cache())
+    with record.phase("loading"):
         renderer = Renderer(base, job.policy)
         record.about["base_model"] = {
             "name": job.base_model,
@@ -79,6 +83,7 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
         _train(at_work) if job.kind == "train" else _score(at_work)
     finally:
         record.about["peak_memory_mb"] = hardware.peak_memory(device)
+        record.about.setdefault("speed", {})["flops_per_second"] = reporter.paces
 
 
 def _train(at: _Work) -> None:
@@ -97,6 +102,9 @@ def _train(at: _Work) -> None:
         at.stop.check()
         scorer = _scorer(at, sets, form, config.max_length)
         scorer.plan(passes=1 + job.score_base + (config.preference is not None))
+        by_macro_f1 = config.choose == "macro_f1" and bool(validation.examples)
+        if by_macro_f1:
+            scorer.require_macro_f1()
         teaching = Teaching(student, train.examples, train.ids)
         validating = Teaching(student, validation.examples, validation.ids) if validation.examples else None
         step = None if pairs is None else _preference_step(at, student, pairs, validating)
@@ -108,10 +116,18 @@ def _train(at: _Work) -> None:
             checkpoints=Checkpoints(at.folder / "checkpoints", _identity(at, "training")),
             reporter=at.reporter,
             stop=at.stop,
+            judge=scorer if by_macro_f1 else None,
         )
     with at.record.phase("training"):
         trained = loop.run()
     at.record.about["training"] = _about(trained, train)
+    at.record.about["speed"] = {
+        "pace": pace_key(config),
+        "row_tokens": student.row_tokens,
+        "longest_row": trained.longest_row,
+        "kept_tokens": trained.kept_tokens,
+        "saving_seconds": round(trained.saving_seconds, 3),
+    }
     if not trained.finished:
         raise StopRequestedError
     student.set_adapter_weights(trained.weights)
@@ -273,6 +289,7 @@ def _prefer(at: _Work, step: PreferenceStep, taught: Trained) -> Preferred:
 def _about(trained: Trained, train: Encoded) -> dict[str, Any]:
     return _steps(trained) | {
         "validation_loss": trained.best_loss,
+        "validation_macro_f1": trained.best_macro_f1,
         "examples": len(train.examples),
         "learned_tokens": train.learned_tokens,
         "shortened": sum(example.shortened for example in train.examples),
@@ -284,6 +301,7 @@ def _steps(trained: Trained) -> dict[str, Any]:
         "step": trained.step,
         "steps": trained.steps,
         "resumed_from": trained.resumed_from,
+        "stopped_early": trained.stopped_early,
         "best_step": trained.best_step,
         "last_loss": trained.last_loss,
     }
@@ -305,7 +323,9 @@ def _write_adapter(folder: Path, student: Student, card: Card) -> None:
 
 def _scorer(at: _Work, sets: Sets, form: Form, max_length: int) -> Scorer:
     chosen = to_score(sets)
-    return Scorer(chosen, at.renderer, form, at.job.max_labels, max_length, at.reporter, at.stop)
+    return Scorer(
+        chosen, at.renderer, form, at.job.max_labels, max_length, at.reporter, at.stop, Shape.read(at.base)
+    )
 
 
 def _score_models(at: _Work, scorer: Scorer, student: Student, *, base_too: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from backend.cli import app
+from backend.cli import app, dry
 from backend.cli.follow import carry_out
 from backend.cli.output import JsonOption, ProjectOption, messages, out, print_facts, print_json
 from backend.curation.service import CurationService
@@ -56,6 +56,12 @@ def train(
     sets: Annotated[
         list[str] | None, typer.Option(help="An evaluation set to score beside the test split.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would take, and what speaks against it.")
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="With --dry-run: train a few steps first to see how fast it is.")
+    ] = False,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -72,15 +78,21 @@ def train(
     with database.write() as session:
         project_id = _project(ProjectService(session), project)
         evaluation = EvaluationService(session)
-        run = RunService(session, settings).start(
-            project_id,
-            version_id=_version(CurationService(session), project_id, dataset),
-            preset=preset,
-            config=config,
-            base_model=base_model,
-            set_ids=[evaluation.get_set(project_id, name).id for name in sets or []],
-            person=settings.person,
-        )
+        version_id = _version(CurationService(session), project_id, dataset)
+        set_ids = [evaluation.get_set(project_id, name).id for name in sets or []]
+        if not dry_run:
+            run = RunService(session, settings).start(
+                project_id,
+                version_id=version_id,
+                preset=preset,
+                config=config,
+                base_model=base_model,
+                set_ids=set_ids,
+                person=settings.person,
+            )
+    if dry_run:
+        dry.say(version_id, config, base_model, set_ids, measured=measure, json=json)
+        return
     _see(run, wait=wait, json=json)
 
 

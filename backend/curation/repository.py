@@ -174,6 +174,11 @@ class DatasetRepository:
         found = self._session.execute(query).one_or_none()
         return None if found is None else StoredRow(*found)
 
+    def answers(self, version_id: int, split: Split) -> dict[tuple[str, ...], int]:
+        """How many rows of a split are taught which set of labels."""
+        query = select(DatasetRow.labels, func.count()).where(*_in(version_id, split))
+        return {row[0]: row[1] for row in self._session.execute(query.group_by(DatasetRow.labels))}
+
     def stored(self, version_id: int, split: Split | None = None) -> Iterator[list[StoredRow]]:
         """All rows of a version, or of one split, in chunks by item."""
         after = 0

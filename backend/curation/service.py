@@ -229,6 +229,10 @@ class CurationService:
                 f"This row cannot be shown: {error}.", "A row without a reason has the direct form only."
             ) from error
 
+    def answers(self, version_id: int, split: Split) -> dict[tuple[str, ...], int]:
+        """How many rows of a split are taught which set of labels."""
+        return self._datasets.answers(version_id, split)
+
     def training_frame(self, version_id: int, split: Split) -> Iterator[pd.DataFrame]:
         """A split's rows in chunks, in the columns of the trainer's files; `id` is the item's, as text."""
         for chunk in self._datasets.stored(version_id, split):

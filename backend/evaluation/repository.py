@@ -44,6 +44,14 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How many posts there are, and how many characters in all of them."""
+
+    posts: int
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
 class TeacherSaid:
     """A teacher's first answer to a post of a set; `labels` is None where it cannot be read."""
 
@@ -154,6 +162,26 @@ class EvaluationRepository:
             .order_by(Item.id)
         )
         return [Decided(item_id, text_hash, labels or ()) for item_id, text_hash, labels in rows]
+
+    def size_of_split(self, project_id: int, split: Split) -> Size:
+        """Posts and characters of the items that `decided` gives."""
+        return self._size(
+            select(func.count(), func.sum(func.length(Item.text)))
+            .join(Judgement, Judgement.id == Item.decision_id)
+            .where(Item.project_id == project_id, Item.split == split, Judgement.labels.is_not(None))
+        )
+
+    def size_of_set(self, set_id: int) -> Size:
+        """Posts and characters of a set."""
+        return self._size(
+            select(func.count(), func.sum(func.length(EvaluationRow.text))).where(
+                EvaluationRow.set_id == set_id
+            )
+        )
+
+    def _size(self, query: Select[int, int | None]) -> Size:
+        posts, characters = self._session.execute(query).one()
+        return Size(posts, int(characters or 0))
 
     def add_set(self, row: EvaluationSet) -> EvaluationSet:
         """Store a set without its posts."""

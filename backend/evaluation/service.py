@@ -10,6 +10,7 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from backend.db.models import Evaluation, EvaluationSet, Job
+from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
@@ -19,7 +20,7 @@ from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.judging import judge_scores
 from backend.evaluation.metrics import curves, measure
-from backend.evaluation.repository import EvaluationRepository
+from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
     Comparison,
     Gain,
@@ -31,7 +32,7 @@ from backend.evaluation.results import (
     Report,
 )
 from backend.evaluation.said import Said, from_labels
-from backend.evaluation.sets import freeze_test_split, write_labelled, write_texts
+from backend.evaluation.sets import freeze_test_split, frozen_test_split, write_labelled, write_texts
 from backend.evaluation.stored import (
     headline,
     model_row,
@@ -109,6 +110,18 @@ class EvaluationService:
             InvalidInputError: no test item has a decision.
         """
         return freeze_test_split(self._evaluations, project_id, person)
+
+    def frozen_test_split(self, project_id: int) -> EvaluationSet | None:
+        """The set that `freeze_test_split` would give without making one; None where it would make one."""
+        return frozen_test_split(self._evaluations, project_id)
+
+    def size_of_set(self, set_id: int) -> Size:
+        """Posts and characters of a set."""
+        return self._evaluations.size_of_set(self._set(set_id).id)
+
+    def size_of_split(self, project_id: int, split: Split) -> Size:
+        """Posts and characters of a split's items that have a decision: validation, or what is frozen."""
+        return self._evaluations.size_of_split(project_id, split)
 
     def write_set(self, set_id: int, path: Path) -> int:
         """Write a set for the trainer (parquet: id, text) and return its number of posts."""

@@ -38,12 +38,7 @@ def set_hash(codes: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) ->
 def freeze_test_split(evaluations: EvaluationRepository, project_id: int, person: str) -> EvaluationSet:
     """See `EvaluationService.freeze_test_split`."""
     evaluations.lock(project_id)
-    policy_version_id = evaluations.newest_policy(project_id)
-    if policy_version_id is None:
-        raise NotFoundError(f"There is no policy for project {project_id}.", "Import posts first.")
-    codes = list(evaluations.names(policy_version_id))
-    decided = _decided(evaluations, project_id, codes)
-    content = set_hash(codes, [(one.text_hash, one.labels) for one in decided])
+    policy_version_id, decided, content = _test_split(evaluations, project_id)
     newest = evaluations.newest_test_split(project_id)
     if newest is not None and newest.hash == content:
         return newest
@@ -61,6 +56,33 @@ def freeze_test_split(evaluations: EvaluationRepository, project_id: int, person
     )
     evaluations.copy_items(frozen.id, decided)
     return frozen
+
+
+def frozen_test_split(evaluations: EvaluationRepository, project_id: int) -> EvaluationSet | None:
+    """See `EvaluationService.frozen_test_split`."""
+    newest = evaluations.newest_test_split(project_id)
+    if newest is None:
+        return None
+    try:
+        _, _, content = _test_split(evaluations, project_id)
+    except InvalidInputError:
+        return None
+    return newest if newest.hash == content else None
+
+
+def _test_split(evaluations: EvaluationRepository, project_id: int) -> tuple[int, list[Decided], str]:
+    """The policy version, the decided test posts, and the hash that a set of them has.
+
+    Raises:
+        NotFoundError: the project has no policy.
+        InvalidInputError: no post of the test split has a decision.
+    """
+    policy_version_id = evaluations.newest_policy(project_id)
+    if policy_version_id is None:
+        raise NotFoundError(f"There is no policy for project {project_id}.", "Import posts first.")
+    codes = list(evaluations.names(policy_version_id))
+    decided = _decided(evaluations, project_id, codes)
+    return policy_version_id, decided, set_hash(codes, [(one.text_hash, one.labels) for one in decided])
 
 
 def _decided(evaluations: EvaluationRepository, project_id: int, codes: Sequence[str]) -> list[Decided]:

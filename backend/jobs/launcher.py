@@ -70,6 +70,12 @@ def trainer_environment(settings: Settings) -> dict[str, str]:
     return {"OVERRULE_MODEL_CACHE": str(settings.models.expanduser().resolve())}
 
 
+def local_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a trainer on this computer."""
+    passed_on = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    return passed_on | trainer_environment(settings)
+
+
 class LocalLauncher:
     """A session and process group of its own on this computer.
 
@@ -90,8 +96,7 @@ class LocalLauncher:
 
     def start(self, folder: Path, device: str | None) -> Launched:
         """Start `python -m training` with its output in a file."""
-        environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-        environment |= trainer_environment(self._settings)
+        environment = local_environment(self._settings)
         if device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = device
         with (folder / OUTPUT).open("ab") as output:

@@ -74,6 +74,8 @@ def _known() -> dict[str, FieldInfo]:
 
 
 def _read(name: str, value: Any) -> Any:
+    if name == "patience" and isinstance(value, str) and value.strip().lower() in ("", "none", "never"):
+        return None
     if name == "targets" and isinstance(value, str) and "," in value:
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value

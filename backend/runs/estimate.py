@@ -1,125 +1,127 @@
-"""What a fine-tune will take, said before it starts; without torch, from a sample of its rows."""
+"""What a fine-tune will take, said before it starts; without torch, from a sample of its rows.
+
+Time is the arithmetic that is ahead divided by the pace of an earlier job on this computer. Memory
+is a formula, put right by the most that the earlier job used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
-import pandas as pd
-
-from backend.base_models import local_folder
-from backend.db.models import Run
 from backend.errors import InvalidInputError
-from backend.jobs.devices import gpus
-from backend.runs.views import Estimate
-from backend.settings import Settings
+from backend.runs import cautions
+from backend.runs.speeds import Pace
+from backend.runs.views import Estimate, Phases
+from backend.runs.workload import Plan, Workload, workload
+from training.cost import Device, Shape, UnknownShapeError, lower_bytes, peak_memory
 from training.job import Config
 from training.policy import Policy
-from training.prompt import Answer, Form, PromptError, Renderer, forms_of
+from training.prompt import PromptError, Renderer, forms_of
+from training.rows import ROW_TOKENS
 
-SAMPLE = 200
-"""Rows that are rendered for an estimate."""
+SAMPLE = 500
+"""Rows that are tokenised for an estimate: a tenth of a second."""
 
-# Tokens a second that were seen with models of 135 million weights: two cores, and one GPU.
-_CPU_PACE = (150.0, 1_500.0)
-_GPU_PACE = (5_000.0, 60_000.0)
-_TOKENS_UNKNOWN = 250
-# A measured pace still changes with the length of posts and with what else the computer does.
-_MEASURED_SPAN = (0.8, 1.6)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sampled:
-    examples_per_row: float
-    tokens_per_example: float | None = None
-    learned_per_example: float | None = None
+_CHECKPOINT_SECONDS = 60.0
+"""The trainer saves at each validation, and as often between them."""
 
 
 def estimate(
-    counts: Mapping[str, Any],
-    sample: pd.DataFrame,
-    policy: Policy,
-    config: Config,
-    base_model: str,
-    settings: Settings,
-    last: Run | None,
+    plan: Plan, policy: Policy, answers: Mapping[tuple[str, ...], int], folder: Path | None, pace: Pace | None
 ) -> Estimate:
     """Estimate one fine-tune.
 
     Args:
-        counts: the dataset version's counts.
-        sample: some of its training rows.
+        plan: the fine-tune.
         policy: what the prompt carries.
-        config: the settings.
-        base_model: its checked name; tokens are counted only where it lies here.
-        settings: where base models lie.
-        last: the last run that finished with this base model; its pace is taken.
+        answers: how many rows to learn are taught which set of labels.
+        folder: the base model's; None where it is not here, and then little can be said.
+        pace: of the earlier job that is most like it; None where there is none.
 
     Raises:
         InvalidInputError: the base model's tokenizer cannot render a prompt.
     """
-    seen = _look(sample, policy, config, base_model, settings)
-    examples = round(int(counts.get("rows", {}).get("train", 0)) * seen.examples_per_row)
-    learned = seen.learned_per_example
-    low, high, measured = _seconds(examples, config, seen, last)
-    return Estimate(
-        examples=examples,
-        tokens=None if seen.tokens_per_example is None else round(examples * seen.tokens_per_example),
-        learned_tokens=None if learned is None else round(examples * learned),
-        seconds_low=low,
-        seconds_high=high,
-        measured=measured,
-    )
-
-
-def _forms(row: dict[Any, Any], config: Config) -> Sequence[Form]:
-    analysis = row["analysis"]
-    return forms_of(analysis if isinstance(analysis, str) else None, config.answers)
-
-
-def _look(
-    sample: pd.DataFrame, policy: Policy, config: Config, base_model: str, settings: Settings
-) -> _Sampled:
-    rows: list[dict[Any, Any]] = sample.to_dict("records")
-    pairs = [(row, form) for row in rows for form in _forms(row, config)]
-    per_row = len(pairs) / len(sample) if len(sample) else 1.0
-    folder = local_folder(base_model, settings)
-    if folder is None or not pairs:
-        return _Sampled(per_row)
+    shape = _shape(folder)
+    if folder is None or shape is None:
+        return Estimate(
+            examples=_examples(plan),
+            memory_free=plan.free,
+            cautions=cautions.cautions(cautions.Known(plan, policy, answers)),
+        )
     try:
         renderer = Renderer(folder, policy)
     except PromptError as error:
         raise InvalidInputError("This base model cannot be taught.", f"{error}.") from error
-    lengths, learned = [], []
-    for row, form in pairs:
-        answer = Answer(policy.in_order(row["labels"]), row["analysis"], tuple(row["harmful"]))
-        try:
-            example = renderer.example(row["text"], form, answer, config.max_length)
-        except PromptError:
-            continue
-        lengths.append(len(example))
-        learned.append(len(example.answer))
-    if not lengths:
-        return _Sampled(per_row)
-    return _Sampled(per_row, sum(lengths) / len(lengths), sum(learned) / len(learned))
+    budget = pace.speed.row_tokens if pace else ROW_TOKENS[plan.device]
+    work = workload(plan, renderer, shape, budget)
+    if work is None:
+        found = cautions.cautions(cautions.Known(plan, policy, answers, shape))
+        return Estimate(examples=_examples(plan), memory_free=plan.free, cautions=found)
+    needed = _memory(shape, plan, work, work.longest_row, pace)
+    least = _memory(shape, plan, work, work.longest_example, pace)
+    found = cautions.cautions(cautions.Known(plan, policy, answers, shape, work, needed, least))
+    return Estimate(
+        examples=work.examples,
+        steps=work.steps,
+        tokens=work.tokens,
+        peer_tokens=work.peer_tokens,
+        learned_tokens=work.learned_tokens,
+        phases=None if pace is None else phases(work, pace),
+        pace=None if pace is None else pace.source,
+        pace_alike=pace is not None and pace.alike,
+        memory=needed,
+        memory_free=plan.free,
+        memory_measured=pace is not None,
+        cautions=found,
+    )
 
 
-def _seconds(examples: int, config: Config, seen: _Sampled, last: Run | None) -> tuple[float, float, bool]:
-    pace = _pace_of(last)
-    if pace is not None:
-        likely = examples * config.epochs * pace
-        return likely * _MEASURED_SPAN[0], likely * _MEASURED_SPAN[1], True
-    slow, fast = _GPU_PACE if gpus() else _CPU_PACE
-    tokens = examples * config.epochs * (seen.tokens_per_example or _TOKENS_UNKNOWN)
-    return tokens / fast, tokens / slow, False
+def phases(work: Workload, pace: Pace) -> Phases:
+    """Seconds of each phase at an earlier job's pace; a kind that it did not do goes as training did."""
+    per_second = pace.speed.flops_per_second
+    training = work.training / per_second["training"]
+    training += work.validating / per_second.get("validating", per_second["training"])
+    saves = work.validations + 1 + training / _CHECKPOINT_SECONDS
+    return Phases(
+        loading=pace.speed.loading_seconds,
+        training=training + saves * pace.speed.saving_seconds,
+        preferring=work.preferring / per_second.get("preferring", per_second["training"]),
+        scoring=work.scoring / per_second.get("scoring", per_second["training"]),
+    )
 
 
-def _pace_of(run: Run | None) -> float | None:
-    """Seconds of training for one example of one epoch; None where the run does not tell."""
-    if run is None or run.result is None:
+def _memory(shape: Shape, plan: Plan, work: Workload, longest: int, pace: Pace | None) -> float:
+    """Bytes by the formula; where a job was measured, what it used and the formula's difference to it."""
+    here = _formula(shape, plan.config, longest, work.kept_tokens, plan.device)
+    if pace is None:
+        return here
+    speed = pace.speed
+    return (
+        speed.peak_bytes
+        + here
+        - _formula(shape, pace.config, speed.longest_row, speed.kept_tokens, plan.device)
+    )
+
+
+def _formula(shape: Shape, config: Config, longest: int, kept_tokens: int, device: Device) -> float:
+    kept = lower_bytes(shape, config, kept_tokens, device)
+    return peak_memory(shape, config, longest, device) + kept
+
+
+def _shape(folder: Path | None) -> Shape | None:
+    if folder is None:
         return None
-    about, timings = run.result.get("training", {}), run.result.get("timings", {})
-    steps = about.get("step", 0) - (about.get("resumed_from") or 0)
-    examples = steps * int(run.config.get("batch_size", 1))
-    return timings["training"] / examples if examples > 0 and "training" in timings else None
+    try:
+        return Shape.read(folder)
+    except UnknownShapeError:
+        # The trainer will say what is wrong with the folder.
+        return None
+
+
+def _examples(plan: Plan) -> int:
+    """Examples of one pass where they cannot be rendered."""
+    if not plan.sample:
+        return plan.rows
+    forms = sum(len(forms_of(row.analysis, plan.config.answers)) for row in plan.sample)
+    return round(plan.rows * forms / len(plan.sample))

@@ -110,12 +110,16 @@ class RunRepository:
         )
         return found is not None
 
-    def newest_result(self, base_model: str) -> Run | None:
-        """The last run that finished with this base model, whichever project it is of."""
-        return self._session.scalar(
+    def newest_results(self, base_model: str, limit: int) -> Sequence[Run]:
+        """The last runs that finished with this base model, whichever project they are of."""
+        return self._session.scalars(
             select(Run)
             .join(Job, Run.job_id == Job.id)
             .where(Run.base_model == base_model, Job.state == JobState.SUCCEEDED, Run.result.is_not(None))
             .order_by(Run.id.desc())
-            .limit(1)
-        )
+            .limit(limit)
+        ).all()
+
+    def newest_result(self, base_model: str) -> Run | None:
+        """The last run that finished with this base model, whichever project it is of."""
+        return next(iter(self.newest_results(base_model, 1)), None)

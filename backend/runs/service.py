@@ -26,9 +26,8 @@ from backend.jobs.service import JobService
 from backend.policies.service import PolicyService
 from backend.runs import folder as job_folder
 from backend.runs.choices import configure, preset_name
-from backend.runs.estimate import SAMPLE, estimate
 from backend.runs.repository import RunRepository
-from backend.runs.views import Estimate, NewDecisions, RunSummary
+from backend.runs.views import NewDecisions, RunSummary
 from backend.settings import Settings, get_settings
 from training.job import BASE, BEFORE_PREFERENCE, PAIRS, THRESHOLDS, VALIDATION_PAIRS, Config
 from training.job import Job as TrainerJob
@@ -46,21 +45,6 @@ class RunService:
         self._session = session
         self._runs = RunRepository(session)
         self._settings = settings or get_settings()
-
-    def estimate(self, version_id: int, config: Config, base_model: str | None = None) -> Estimate:
-        """What a fine-tune of this version would take; reads a sample of its rows."""
-        version = self._version(version_id)
-        name = checked_name(base_model or self._settings.base_model)
-        policies = PolicyService(self._session)
-        return estimate(
-            version.counts,
-            self._sample(version_id),
-            policies.training_policy(policies.get(version.policy_version_id)),
-            config,
-            name,
-            self._settings,
-            self._runs.newest_result(name),
-        )
 
     def start(
         self,
@@ -96,7 +80,7 @@ class RunService:
         version = self._version(version_id)
         if version.project_id != project_id:
             raise InvalidInputError(f"Dataset version {version.number} belongs to another project.")
-        _require_rows(version)
+        require_rows(version)
         chosen = config or configure(preset)
         if seed is not None:
             chosen = chosen.model_copy(update={"seed": seed})
@@ -339,11 +323,6 @@ class RunService:
         job = JobService(self._session, self._settings).get(run.job_id)
         return TrainPayload.model_validate(job.payload)
 
-    def _sample(self, version_id: int) -> pd.DataFrame:
-        for frame in self._frames(version_id, Split.TRAIN):
-            return frame if len(frame) <= SAMPLE else frame.sample(SAMPLE, random_state=0)
-        return pd.DataFrame(columns=["id", "text", "labels", "analysis", "harmful"])
-
     def _require_pairs(self, version: DatasetVersion, config: Config) -> None:
         pairs = CurationService(self._session).pair_counts(version.id)
         if pairs.learned(config.answers):
@@ -373,7 +352,12 @@ class RunService:
         return project
 
 
-def _require_rows(version: DatasetVersion) -> None:
+def require_rows(version: DatasetVersion) -> None:
+    """Refuse a dataset version from which nothing can be learned.
+
+    Raises:
+        InvalidInputError: it has no training rows.
+    """
     rows = version.counts.get("rows", {})
     if not rows.get("train"):
         raise InvalidInputError(

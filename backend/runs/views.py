@@ -7,26 +7,60 @@ from dataclasses import dataclass
 from backend.db.models import Job, Run
 from backend.db.models.curation import Handling
 from backend.evaluation.results import ModelRow
+from backend.runs.cautions import Caution
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Seconds of a fine-tune's phases; fetching a base model that is not here comes on top."""
+
+    loading: float
+    training: float
+    preferring: float
+    scoring: float
+
+    @property
+    def total(self) -> float:
+        """From the start to the last score."""
+        return self.loading + self.training + self.preferring + self.scoring
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a fine-tune will take.
+    """What a fine-tune will take. Without the base model only its examples are known.
 
     Attributes:
-        examples: rows learned in one epoch; a row with a reason counts twice where both forms are.
-        tokens: rendered in one epoch, policy and post included; None where the base model is not here.
-        learned_tokens: those that the loss counts; None likewise.
-        seconds_low, seconds_high: training alone, without loading and scoring.
-        measured: whether the time comes from a run on this computer; else it is a rough span.
+        examples: learned in one pass; a row with a reason counts twice where both forms are.
+        memory_free: bytes that can still be taken where it would run.
+        cautions: what speaks against it, what makes it impossible first.
+        steps: of the whole run.
+        tokens: computed in one pass, policies packed before many posts.
+        peer_tokens: computed in one pass where each example stands alone, padded to its batch's longest.
+        learned_tokens: that the loss counts in one pass.
+        phases: None where nothing like it was done on this computer.
+        pace: what the time is told from, "run 2" or "a measurement".
+        pace_alike: whether that had settings which go as fast.
+        memory: bytes at the peak, of the GPU where there is one, else of the process.
+        memory_measured: whether an earlier job's peak is in it; else it is a rough figure.
     """
 
     examples: int
-    tokens: int | None
-    learned_tokens: int | None
-    seconds_low: float
-    seconds_high: float
-    measured: bool
+    memory_free: float
+    cautions: tuple[Caution, ...] = ()
+    steps: int | None = None
+    tokens: int | None = None
+    peer_tokens: int | None = None
+    learned_tokens: int | None = None
+    phases: Phases | None = None
+    pace: str | None = None
+    pace_alike: bool = False
+    memory: float | None = None
+    memory_measured: bool = False
+
+    @property
+    def seconds(self) -> float | None:
+        """From the start to the last score."""
+        return None if self.phases is None else self.phases.total
 
 
 @dataclass(frozen=True, slots=True)

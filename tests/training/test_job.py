@@ -28,6 +28,7 @@ from training.policy import Policy
 from training.progress import read
 from training.prompt import Answers, Renderer
 from training.run import run
+from training.speed import Machine, Speed
 from training.stop import Stop
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,14 @@ def test_a_training_job_leaves_all_that_the_contract_names(done: Path) -> None:
     assert result["reason"] is None
     assert set(result["hashes"]) == {"job", "policy", "prompt", "data"}
     assert set(result["hashes"]["data"]) == {"train.parquet", "validation.parquet", "sets/test.parquet"}
-    assert set(result["timings"]) == {"starting", "loading", "training", "scoring"}
+    assert set(result["timings"]) == {"starting", "fetching", "loading", "training", "scoring"}
+    speed = Speed.of(result)
+    assert speed is not None
+    assert speed.machine == Machine.here()
+    assert set(speed.flops_per_second) == {"training", "validating", "scoring"}
+    assert min(speed.flops_per_second.values()) > 0
+    assert 0 < speed.saving_seconds < result["timings"]["training"]
+    assert 0 < speed.longest_row <= speed.row_tokens
     assert result["rows"]["train"]["used"] == 24
     assert result["rows"]["train"]["labels"] == {"hate": 8, "scam": 8}
     assert result["rows"]["train"]["without_labels"] == 8
@@ -273,6 +281,30 @@ def test_settings_that_cannot_be_say_what_to_change(
     result = result_of(tmp_path)
     assert said in result["reason"]
     assert result["hint"].startswith(f"Change config.{name} (")
+
+
+CHOSEN = Config(epochs=3, batch_size=4, validations=3, max_length=256, rank=4, choose="macro_f1", patience=1)
+
+
+def test_macro_f1_over_the_validation_posts_chooses(tiny: Path, tmp_path: Path) -> None:
+    write_job(tmp_path, tiny, config=CHOSEN)
+    assert do(tmp_path) == 0
+    training = result_of(tmp_path)["training"]
+    events = [event for event in read(tmp_path / "progress.jsonl")[0] if event["phase"] == "validating"]
+    marks = [event["macro_f1"] for event in events]
+    assert training["validation_macro_f1"] == pytest.approx(max(marks), rel=1e-5)
+    assert training["best_step"] == next(e["step"] for e in reversed(events) if e["best"])
+    # The weights that are kept are those that were judged best: scored again they say the same.
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["model"]["validation"]["macro_f1"] == pytest.approx(training["validation_macro_f1"])
+    assert training["stopped_early"] == (training["step"] < training["steps"])
+
+
+def test_macro_f1_needs_posts_to_take_it_on(tiny: Path, tmp_path: Path) -> None:
+    write_job(tmp_path, tiny, config=CHOSEN)
+    write_rows(tmp_path / "validation.parquet", [row for row in make_rows(12) if not row.labels])
+    assert do(tmp_path) == 1
+    assert "macro-F1 cannot choose" in result_of(tmp_path)["reason"]
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_missing(

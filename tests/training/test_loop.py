@@ -13,13 +13,15 @@ import torch
 
 from tests.training.conftest import examples_of, make_rows
 from training.checkpoints import Best, Checkpoints, Snapshot
+from training.cost import steps_in
 from training.job import Config
-from training.loop import Loop, Trained, TrainingError, learning_rate, steps_in, validation_steps
+from training.loop import Loop, Trained, TrainingError
 from training.objective import Teaching
-from training.progress import Reporter, read
+from training.progress import Phase, Reporter, read
 from training.prompt import Example, Renderer
+from training.schedule import learning_rate, validation_steps
 from training.stop import Stop
-from training.student import new_student
+from training.student import Student, new_student
 
 CONFIG = Config(rank=4, alpha=8, max_length=256, batch_size=4, epochs=3, validations=4, learning_rate=5e-3)
 
@@ -47,10 +49,11 @@ def train(tiny: Path, renderer: Renderer, examples: list[Example]) -> Callable[.
 
     def run(folder: Path, stop: Stop | None = None, *, config: Config = CONFIG, **options: Any) -> Trained:
         student = new_student(tiny, config, torch.device("cpu"), "tiny")
+        learned = options.pop("examples", examples)
         held_out = options.pop("validation", validation)
         loop = Loop(
             student,
-            Teaching(student, examples, [f"r{index}" for index in range(len(examples))]),
+            Teaching(student, learned, [f"r{index}" for index in range(len(learned))]),
             Teaching(student, held_out, range(len(held_out))) if held_out else None,
             config,
             checkpoints=Checkpoints(folder / "checkpoints", options.pop("identity", "one")),
@@ -115,6 +118,134 @@ def test_the_loss_falls_and_the_best_weights_are_kept(train: Callable[..., Train
     assert trained.best_loss == pytest.approx(min(losses), rel=1e-4)
     best = [event for event in events if event.get("best")][-1]
     assert best["step"] == trained.best_step
+
+
+ONE_SIDED = CONFIG.model_copy(update={"epochs": 6, "batch_size": 2, "validations": 9, "learning_rate": 2e-2})
+
+
+@pytest.fixture
+def one_sided(renderer: Renderer) -> dict[str, list[Example]]:
+    """Rows of one label to learn and of another to validate on: what is learned soon does harm."""
+    rows = make_rows(24, analysis=False)
+    return {
+        "examples": examples_of(renderer, [row for row in rows if row.labels == ("scam",)]),
+        "validation": examples_of(renderer, [row for row in rows if row.labels == ("hate",)][:3]),
+    }
+
+
+def validations(folder: Path) -> list[dict[str, Any]]:
+    events, _ = read(folder / "progress.jsonl")
+    return [event for event in events if event["phase"] == "validating"]
+
+
+def test_a_run_ends_where_validation_gets_no_better(
+    train: Callable[..., Trained], one_sided: dict[str, list[Example]], tmp_path: Path
+) -> None:
+    whole = train(tmp_path / "whole", config=ONE_SIDED, **one_sided)
+    best = [event["step"] for event in validations(tmp_path / "whole") if event["best"]][-1]
+    later = [event["step"] for event in validations(tmp_path / "whole") if event["step"] > best]
+    assert len(later) > 2
+    config = ONE_SIDED.model_copy(update={"patience": 2})
+    trained = train(tmp_path / "early", config=config, **one_sided)
+    assert (trained.finished, trained.stopped_early, whole.stopped_early) == (True, True, False)
+    assert (trained.step, trained.best_step, trained.best_loss) == (later[1], best, whole.best_loss)
+    assert same(trained.weights, whole.weights)
+    last = read(tmp_path / "early" / "progress.jsonl")[0][-1]
+    assert last["message"] == "stopped early: no better validation loss for 2 validations"
+    # What will not be done any more takes no time.
+    assert last["seconds_left"] == 0
+
+
+def test_an_early_end_is_the_same_after_any_stop(
+    train: Callable[..., Trained], one_sided: dict[str, list[Example]], tmp_path: Path
+) -> None:
+    config = ONE_SIDED.model_copy(update={"patience": 2})
+    whole = train(tmp_path / "whole", config=config, **one_sided)
+    stops = 0
+    while not (part := train(tmp_path / "parts", StopAt(2 + stops % 3), config=config, **one_sided)).finished:
+        stops += 1
+    assert stops >= 2
+    assert whole.stopped_early and part.stopped_early
+    assert (part.step, part.best_step, part.best_loss) == (whole.step, whole.best_step, whole.best_loss)
+    assert same(part.weights, whole.weights)
+    # A process that finds the run at its early end does nothing more.
+    again = train(tmp_path / "parts", config=config, **one_sided)
+    assert (again.step, again.stopped_early, again.last_loss) == (whole.step, True, None)
+
+
+class Marks:
+    """A judge with its marks made up beforehand."""
+
+    macro_f1_work = 1e6
+
+    def __init__(self, *marks: float) -> None:
+        self.marks = list(marks)
+
+    def macro_f1(self, student: Student) -> float:
+        return self.marks.pop(0)
+
+
+def test_macro_f1_chooses_where_it_is_asked_to(train: Callable[..., Trained], tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"choose": "macro_f1", "validations": 5, "patience": 2})
+    trained = train(tmp_path, config=config, judge=Marks(0.2, 0.5, 0.5, 0.4, 0.4))
+    seen = validations(tmp_path)
+    losses = [event["validation_loss"] for event in seen]
+    assert [event["macro_f1"] for event in seen][:3] == [0.2, 0.5, 0.5]
+    # Of two as good the one with the lower loss is the better.
+    assert [event["best"] for event in seen][:3] == [True, True, losses[2] < losses[1]]
+    best = seen[2 if losses[2] < losses[1] else 1]
+    assert (trained.best_step, trained.best_macro_f1) == (best["step"], 0.5)
+    assert trained.best_loss == pytest.approx(best["validation_loss"], rel=1e-5)
+    latest = Checkpoints(tmp_path / "checkpoints", "one").latest()
+    assert latest is not None and latest.best is not None
+    assert latest.best.macro_f1 == 0.5
+
+
+def test_events_tell_how_fast_it_goes_and_what_is_left(
+    train: Callable[..., Trained], examples: list[Example], tmp_path: Path
+) -> None:
+    train(tmp_path)
+    steps = [event for event in read(tmp_path / "progress.jsonl")[0] if event["phase"] == "training"]
+    learned = sum(len(example.answer) for example in examples) / len(examples)
+    for event in steps:
+        ratio = event["learned_tokens_per_second"] / event["examples_per_second"]
+        assert ratio == pytest.approx(learned, rel=0.5)
+        assert event["tokens_per_second"] > event["learned_tokens_per_second"]
+        assert event["memory_mb"] > 50
+        assert "mfu" not in event
+    assert steps[0]["seconds_left"] > 0
+    assert validations(tmp_path)[-1]["seconds_left"] == 0
+
+
+@pytest.mark.parametrize("layers", [1.0, 0.5])
+def test_after_a_resume_only_what_is_left_takes_time(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: float
+) -> None:
+    planned: dict[Phase, float] = {}
+    plan = Reporter.plan
+
+    def note(self: Reporter, units: float, of: Phase = "training") -> None:
+        planned[of] = planned.get(of, 0.0) + units
+        plan(self, units, of)
+
+    monkeypatch.setattr(Reporter, "plan", note)
+    config = CONFIG.model_copy(update={"layers": layers})
+    stopped = train(tmp_path, StopAt(10), config=config)
+    whole = dict(planned)
+    planned.clear()
+    resumed = train(tmp_path, StopAt(0), config=config)
+    assert resumed.step == stopped.step
+    done = stopped.step / stopped.steps
+    assert 0.2 < done < 0.8
+    left = {phase: planned[phase] / whole[phase] for phase in whole}
+    # What the frozen layers give has to be computed again by a new process.
+    again = 0.25 if layers < 1 else 0.0
+    assert 1 - done - 0.1 < left["training"] < 1 - done + 0.1 + again
+    assert 0 < left["validating"] < 1
+    planned.clear()
+    train(tmp_path, config=config)
+    last = read(tmp_path / "progress.jsonl")[0][-1]
+    assert last["seconds_left"] == 0
 
 
 def test_without_validation_the_last_weights_are_kept(train: Callable[..., Trained], tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from training.objective import Teaching, mean_loss
 from training.pairs import EncodedPairs, PairRow, encode_pairs, require_pairs
 from training.preference import Preferring
 from training.preference_step import PreferenceStep, Preferred
-from training.progress import Reporter, read
+from training.progress import Phase, Reporter, read
 from training.prompt import Example, Renderer
 from training.run import run
 from training.stop import Stop, StopRequestedError
@@ -309,10 +309,10 @@ def test_the_time_left_knows_of_the_whole_step(
     class Counting(Reporter):
         planned = done = 0.0
 
-        def plan(self, units: float) -> None:
+        def plan(self, units: float, of: Phase = "training") -> None:
             self.planned += units
 
-        def work(self, units: float) -> None:
+        def work(self, units: float, of: Phase = "training", **counts: float) -> None:
             self.done += units
 
     reporter = Counting(tmp_path / "progress.jsonl")

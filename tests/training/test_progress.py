@@ -44,22 +44,70 @@ def test_a_file_begun_anew_is_read_from_its_start(tmp_path: Path) -> None:
     assert len(read(path, 1000)[0]) == 1
 
 
+class Clock:
+    """A clock that is put forward by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("training.progress.time.monotonic", lambda: self.now)
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
+
+
 def test_time_left_follows_the_pace_of_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [100.0]
-    monkeypatch.setattr("training.progress.time.monotonic", lambda: clock[0])
+    clock = Clock(monkeypatch)
     reporter = Reporter(tmp_path / "progress.jsonl")
     reporter.plan(100)
     assert reporter.seconds_left is None
-    clock[0] += 50
+    clock.spend(50)
     reporter.begin()
-    clock[0] += 10
+    clock.spend(10)
     reporter.work(20)
     assert reporter.seconds_left == pytest.approx(40)
-    clock[0] += 30
-    reporter.begin()
-    clock[0] += 20
+    # The first piece warmed up; from the second on it no longer counts.
+    clock.spend(2)
     reporter.work(20)
-    assert reporter.seconds_left == pytest.approx(45)
+    assert reporter.seconds_left == pytest.approx(6)
+    # Saving is no work.
+    clock.spend(30)
+    reporter.begin()
+    clock.spend(4)
+    reporter.work(20)
+    assert reporter.seconds_left == pytest.approx(6)
+    assert reporter.paces == {"training": pytest.approx(40 / 6)}
+
+
+def test_each_kind_of_work_has_its_own_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    reporter = Reporter(tmp_path / "progress.jsonl")
+    reporter.plan(40)
+    reporter.plan(100, "scoring")
+    reporter.begin()
+    for _ in range(2):
+        clock.spend(2)
+        reporter.work(10)
+    # What was not begun is taken to go as fast as the rest.
+    assert reporter.seconds_left == pytest.approx((20 + 100) / 5)
+    for _ in range(2):
+        clock.spend(1)
+        reporter.work(10, "scoring")
+    assert reporter.seconds_left == pytest.approx(20 / 5 + 80 / 10)
+    reporter.plan(-20)
+    assert reporter.seconds_left == pytest.approx(80 / 10)
+    reporter.plan(-80, "scoring")
+    assert reporter.seconds_left == 0
+
+
+def test_rates_are_those_of_the_last_twenty_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    reporter = Reporter(tmp_path / "progress.jsonl")
+    assert reporter.rates("training") == {}
+    reporter.begin()
+    for index in range(30):
+        clock.spend(1 if index < 10 else 2)
+        reporter.work(100, examples=4, learned=8 if index < 29 else 28)
+    assert reporter.rates("training") == {"units": 50, "examples": 2, "learned": pytest.approx(180 / 40)}
 
 
 def test_close_events_may_be_left_out_and_unknown_fields_may_not(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tests.training.conftest import POLICY, make_rows
-from training.answers import answer_tree, label_sets
+from training.answers import answer_tree
 from training.job import Config
-from training.policy import Category, Policy
+from training.policy import Category, Policy, label_sets
 from training.prompt import CLASSIFICATION, Form, Renderer
 from training.reasons import write_reasons
 from training.scoring import ScoringError, prompts, score

@@ -1,14 +1,18 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
 
 from backend.curation.service import CurationService
 from backend.db.engine import Database
 from backend.db.models import Job, Project, Run
 from backend.db.models.curation import Handling
 from backend.db.models.jobs import JobState
+from backend.settings import get_settings
+from tests.tiny_model import make_tiny_model
 from tests.ui.scene import open_page, press, seed, shown
 from training.job import Preference
 from ui.components.run_card import loss_frame
@@ -137,6 +141,139 @@ def test_a_failed_run_says_why_and_shows_how_far_it_came(sqlite_database: Databa
     press(app, "Resume")
     with sqlite_database.read() as session:
         assert session.get_one(Job, job.id).state is JobState.QUEUED
+
+
+def _run_with(database: Database, events: list[dict[str, object]], **job_values: object) -> AppTest:
+    press(open_page("training"), "Train")
+    with database.write() as session:
+        job = session.scalars(select(Job)).one()
+        for name, value in job_values.items():
+            setattr(job, name, value)
+    folder = Path(job.folder or "")
+    folder.mkdir(parents=True)
+    (folder / "progress.jsonl").write_text("\n".join(json.dumps(event) for event in events) + "\n")
+    return open_page("training")
+
+
+def test_a_run_under_way_tells_how_fast_it_is_and_what_is_best(
+    sqlite_database: Database, project: Project
+) -> None:
+    step = {
+        "phase": "training",
+        "step": 7,
+        "steps": 60,
+        "loss": 0.9,
+        "examples_per_second": 3.21,
+        "learned_tokens_per_second": 1234.5,
+        "mfu": 0.42,
+        "memory_mb": 2000.0,
+        "seconds_left": 75.0,
+    }
+    validated = [
+        {"phase": "validating", "step": 3, "steps": 60, "validation_loss": 0.81, "best": True},
+        {"phase": "validating", "step": 6, "steps": 60, "validation_loss": 0.95, "best": False},
+    ]
+    app = _run_with(
+        sqlite_database,
+        [*validated, step],
+        state=JobState.RUNNING,
+        phase="training",
+        progress=0.1,
+        seconds_left=75.0,
+        heartbeat_at=datetime.now(UTC),
+    )
+    assert not app.exception
+    said = shown(app)
+    for figure, words in (
+        ("7 of 60", "steps"),
+        ("0.81", "lowest validation loss, at step 3"),
+        ("3.2", "examples a second"),
+        ("1,234", "learned tokens a second"),
+        ("42%", "of the GPU&#39;s peak (MFU)"),
+        ("2.1 GB", "memory"),
+    ):
+        assert f'<div class="ov-fact">{figure}</div><div class="ov-faint ov-small">{words}</div>' in said, (
+            words
+        )
+    assert "1 min left" in "".join(str(bar.proto.text) for bar in app.get("progress"))
+
+
+def test_a_run_that_ended_early_says_so(sqlite_database: Database, project: Project) -> None:
+    message = "stopped early: no better macro-F1 for 2 validations"
+    app = _run_with(
+        sqlite_database,
+        [
+            {"phase": "validating", "step": 10, "validation_loss": 0.8, "macro_f1": 0.613, "best": True},
+            {"phase": "training", "step": 30, "steps": 60, "message": message},
+            {"phase": "scoring", "step": 1, "steps": 9},
+        ],
+        state=JobState.SUCCEEDED,
+    )
+    assert not app.exception
+    assert "Stopped early\\: no better macro\\-F1 for 2 validations, at step 30 of 60." in shown(app)
+    assert "best macro-F1 on validation, at step 10" in shown(app)
+
+
+def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    base = str(make_tiny_model(tmp_path / "TinyModel"))
+    for name, value in (
+        ("OVERRULE_BASE_MODEL", base),
+        ("CUDA_VISIBLE_DEVICES", ""),
+        ("OMP_NUM_THREADS", "1"),
+    ):
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    return base
+
+
+def test_before_a_run_the_page_says_what_it_takes_and_measures_the_speed(
+    sqlite_database: Database, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _here(monkeypatch, tmp_path)
+    app = open_page("training")
+    assert not app.exception
+    said = shown(app)
+    assert "12 examples, 4 passes: 8 steps" in said
+    assert "times as many" in said
+    assert "roughly" in said
+    assert "not measured on this computer yet" in said
+    assert "About **" not in said
+    press(app, "Measure speed")
+    assert not app.exception and not app.error
+    said = shown(app)
+    assert "About **" in said
+    assert "at the pace of a measurement" in said
+    assert "roughly" not in said
+    assert not any(button.label == "Measure speed" for button in app.button)
+
+
+def test_settings_that_cannot_fit_or_learn_are_warned_of(
+    sqlite_database: Database, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _here(monkeypatch, tmp_path)
+    app = open_page("training")
+    assert any("8 steps are too few to learn from" in warning.value for warning in app.warning)
+    app.number_input(key="setting-quick-epochs").set_value(40).run()
+    assert not app.warning
+    app.number_input(key="setting-quick-rank").set_value(64).run()
+    assert any("LoRA rank 64 is more than the layer" in error.value for error in app.error)
+    app.number_input(key="setting-quick-patience").set_value(9).run()
+    assert any("a patience of 9 ends no run early" in warning.value for warning in app.warning)
+    # What is only warned of can still be started.
+    press(app, "Train")
+    with sqlite_database.read() as session:
+        assert session.scalars(select(Run)).one().config["patience"] == 9
+
+
+def test_without_the_base_model_the_page_says_when_more_is_known(
+    sqlite_database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERRULE_BASE_MODEL", "nobody/no-model")
+    get_settings.cache_clear()
+    app = open_page("training")
+    assert not app.exception
+    assert "The base model is not on this computer yet" in shown(app)
+    assert not any(button.label == "Measure speed" for button in app.button)
 
 
 def test_the_loss_frame_marks_the_best_and_takes_the_last_word() -> None:

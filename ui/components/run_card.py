@@ -15,6 +15,7 @@ from backend.db.models import Job
 from backend.db.models.jobs import JobState
 from backend.jobs.service import JobService
 from backend.runs.views import RunSummary
+from training.machine import MEGABYTE
 from ui.components import figures, jobs, numbers, plots, text, words
 from ui.components.live import UNDER_WAY
 from ui.components.pages import go
@@ -38,6 +39,9 @@ def draw(run: RunSummary) -> bool:
     if facts:
         text.show(figures.facts(facts))
     _chart(events)
+    ended = _early_end(events)
+    if ended is not None:
+        st.caption(ended)
     with st.container(horizontal=True):
         if now.job.state is JobState.SUCCEEDED and st.button(
             "See the evaluation", icon=":material/monitoring:", key=f"evaluation-{run.run.id}"
@@ -69,20 +73,58 @@ def _facts(run: RunSummary, job: Job, events: Sequence[dict[str, Any]]) -> list[
     step = _last(events, "step", phases=("training",))
     if step is not None and job.state in UNDER_WAY:
         facts.append((f"{step:,} of {_last(events, 'steps', phases=('training',)) or 0:,}", "steps"))
-    loss = _last(events, "validation_loss")
-    if loss is not None:
-        facts.append((f"{loss:.2f}", "validation loss, nats per token"))
-    speed = _last(events, "examples_per_second", phases=("training",))
-    if speed is not None:
-        facts.append((f"{speed:.2g}" if speed < 10 else numbers.count(round(speed)), "examples a second"))
-    memory = _last(events, "memory_mb")
-    if memory is not None:
-        facts.append((numbers.size(memory * 1e6), "memory"))
+    facts += _best(events)
+    facts += _pace(events)
     if job.started_at is not None and job.finished_at is not None:
         facts.append(
             (numbers.duration((job.finished_at - job.started_at).total_seconds()), "from start to end")
         )
     return facts
+
+
+def _best(events: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The validation whose weights would be kept now."""
+    best = next((event for event in reversed(events) if event.get("best") and _is_teaching(event)), None)
+    if best is None or best.get("validation_loss") is None:
+        return []
+    at = f"at step {best['step']:,}"
+    if best.get("macro_f1") is not None:
+        return [(numbers.score(best["macro_f1"]), f"best macro-F1 on validation, {at}")]
+    return [(f"{best['validation_loss']:.2f}", f"lowest validation loss, {at}")]
+
+
+def _is_teaching(event: dict[str, Any]) -> bool:
+    """Whether an event is of the fine-tune itself: the preference step has losses of its own."""
+    return event.get("phase") == "validating"
+
+
+def _pace(events: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """How fast the last steps were, and what they take."""
+    facts = []
+    for field, what in (
+        ("examples_per_second", "examples a second"),
+        ("learned_tokens_per_second", "learned tokens a second"),
+    ):
+        speed = _last(events, field, phases=("training",))
+        if speed is not None:
+            facts.append((f"{speed:.2g}" if speed < 10 else numbers.count(round(speed)), what))
+    mfu = _last(events, "mfu", phases=("training",))
+    if mfu is not None:
+        facts.append((f"{mfu:.0%}", "of the GPU's peak (MFU)"))
+    memory = _last(events, "memory_mb")
+    if memory is not None:
+        facts.append((numbers.size(memory * MEGABYTE), "memory"))
+    return facts
+
+
+def _early_end(events: Sequence[dict[str, Any]]) -> str | None:
+    """That a run ended before its last step, and why."""
+    taught = (event for event in reversed(events) if event.get("phase") == "training")
+    last: dict[str, Any] = next(taught, {})
+    if "message" not in last:
+        return None
+    said = text.label(str(last["message"]))
+    return f"{said[0].upper()}{said[1:]}, at step {last['step']:,} of {last['steps']:,}."
 
 
 def _last(events: Sequence[dict[str, Any]], field: str, *, phases: Sequence[str] = ()) -> Any:

@@ -29,10 +29,12 @@ _NAMES = {
     "max_grad_norm": "Gradient norm, at most",
     "max_length": "Sequence length",
     "validations": "Validations",
+    "choose": "Best is",
+    "patience": "Patience",
     "seed": "Seed",
     "preference": "Preference step",
 }
-_OPTIONS = {"answers": words.ANSWERS, "method": words.METHODS}
+_OPTIONS = {"answers": words.ANSWERS, "choose": words.CHOICES, "method": words.METHODS}
 
 
 def settings_form(preset: str) -> Config:
@@ -50,7 +52,9 @@ def settings_form(preset: str) -> Config:
         with columns[position % 2]:
             label = _NAMES.get(name, name)
             changes[name] = box(name, label, field, getattr(values, name), key=f"setting-{preset}-{name}")
-    return configure(preset, {name: value for name, value in changes.items() if value is not None})
+    # An empty box is the preset's value, but for patience, where it means never.
+    kept = {name: value for name, value in changes.items() if value is not None or name == "patience"}
+    return configure(preset, kept)
 
 
 def described(config: dict[str, Any]) -> list[tuple[str, str]]:
@@ -82,7 +86,7 @@ def box(name: str, label: str, field: FieldInfo, value: Any, *, key: str) -> Any
             label, value if isinstance(value, str) else ", ".join(value), help=about, key=key
         )
     low, high = _bounds(field)
-    whole = isinstance(value, int)
+    whole = not isinstance(value, float)
     return st.number_input(
         label,
         min_value=low if low is None or whole else float(low),
@@ -90,12 +94,14 @@ def box(name: str, label: str, field: FieldInfo, value: Any, *, key: str) -> Any
         value=value,
         step=1 if whole else value / 2 or 0.01,
         format="%d" if whole else "%g",
+        placeholder="never" if name == "patience" else None,
         help=about,
         key=key,
     )
 
 
 def _bounds(field: FieldInfo) -> tuple[Any, Any]:
+    """The least and the most that a setting may be."""
     low = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
     high = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
     return low, high
@@ -110,6 +116,8 @@ def _in_words(name: str, value: Any) -> str:
             if value is None
             else ", ".join(f"{key.replace('_', ' ')} {of:g}" for key, of in value.items())
         )
+    if value is None:
+        return "never"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool):

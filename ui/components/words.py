@@ -59,7 +59,7 @@ PHASES = {
     "": "preparing",
     "loading": "loading the model",
     "training": "training",
-    "validating": "taking the validation loss",
+    "validating": "validating",
     "preferring": "learning preferences",
     "scoring": "scoring the posts",
     "running": "under way",
@@ -74,6 +74,8 @@ ANSWERS = {
 }
 
 METHODS = {"lora": "LoRA", "qlora": "QLoRA (base model in 4 bits)", "full": "all weights"}
+
+CHOICES = {"loss": "the lowest validation loss", "macro_f1": "the highest macro-F1"}
 
 
 def phase(name: str | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 from markupsafe import Markup
 
-from backend.base_models import display_name, local_folder
+from backend.base_models import display_name
 from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import DatasetVersion, EvaluationSet
@@ -16,10 +16,10 @@ from backend.db.models.evaluation import SetOrigin
 from backend.db.models.jobs import JobState
 from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
-from backend.runs.views import Estimate, RunSummary
+from backend.runs.views import RunSummary
 from backend.settings import get_settings
 from training.job import PRESET_NEEDS, PRESETS, Config
-from ui.components import errors, jobs, numbers, preference, run_card, session, words
+from ui.components import errors, estimate, jobs, numbers, preference, run_card, session, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
@@ -56,7 +56,7 @@ def page() -> None:
         return
     left, right = st.columns((5, 8), gap="large")
     with left, st.container(border=True), errors.shown():
-        _choose(versions, sets)
+        _choose(versions, sets, runs)
     with right:
         _runs(runs)
 
@@ -75,7 +75,9 @@ def _no_version() -> None:
         go("dataset")
 
 
-def _choose(versions: Sequence[DatasetVersion], sets: Sequence[EvaluationSet]) -> None:
+def _choose(
+    versions: Sequence[DatasetVersion], sets: Sequence[EvaluationSet], runs: Sequence[RunSummary]
+) -> None:
     """What to train, what it will take, and the button."""
     by_id = {version.id: version for version in versions}
     version = by_id[
@@ -101,8 +103,9 @@ def _choose(versions: Sequence[DatasetVersion], sets: Sequence[EvaluationSet]) -
     with st.expander("Settings", icon=":material/tune:"):
         config = preference.switch(settings_form(preset), preset, version.id)
     choice = Choice(version, base_model, preset, config, set_ids)
+    finished = sum(run.job.state is JobState.SUCCEEDED for run in runs)
     with errors.shown():
-        _estimate(choice)
+        estimate.draw(version.id, config, base_model, set_ids, finished=finished)
     st.button(
         "Train",
         type="primary",
@@ -161,31 +164,6 @@ def _sets(sets: Sequence[EvaluationSet]) -> tuple[int, ...]:
         key="sets",
     )
     return tuple(chosen)
-
-
-def _estimate(choice: Choice) -> None:
-    """What the run would take; worked out once for each choice."""
-    known: dict[object, Estimate] = st.session_state.setdefault("estimates", {})
-    key = (choice.version.id, choice.base_model, choice.config.model_dump_json())
-    if key not in known:
-        with get_database().read() as found:
-            known[key] = RunService(found).estimate(choice.version.id, choice.config, choice.base_model)
-    found_estimate = known[key]
-    low, high = numbers.duration(found_estimate.seconds_low), numbers.duration(found_estimate.seconds_high)
-    time = low if low == high else f"{low} to {high}"
-    st.markdown(f"About **{time}** of training, then loading and scoring.")
-    details = [f"{numbers.things(found_estimate.examples, 'example')} in each pass"]
-    if found_estimate.tokens is not None and found_estimate.learned_tokens is not None:
-        details.append(
-            f"{numbers.rough(found_estimate.tokens)} tokens, of which "
-            f"{numbers.rough(found_estimate.learned_tokens)} are learned"
-        )
-    measured = (
-        "as fast as the last run here" if found_estimate.measured else "not measured on this computer yet"
-    )
-    st.caption(f"{'; '.join(details)}; {measured}.")
-    if local_folder(choice.base_model, get_settings()) is None:
-        st.caption("The base model is not on this computer yet; it is fetched before the first step.")
 
 
 def _start(choice: Choice) -> None:

@@ -17,11 +17,9 @@ from backend.jobs.service import JobService
 from backend.runs.choices import configure
 from backend.runs.service import RunService
 from backend.runs.views import NewDecisions
-from backend.settings import Settings
 from tests.backend.build import add_judgement, add_project
 from tests.backend.jobs import stand_in
 from tests.backend.runs.build import COUNTS, add_decided_project, add_version, refresh
-from tests.tiny_model import make_tiny_model
 from training.job import Job as TrainerJob
 from training.pairs import read_pairs
 
@@ -278,37 +276,3 @@ def test_what_cannot_be_started_says_why(database: Database) -> None:
         with pytest.raises(InvalidInputError, match="no training rows"):
             service.start(project.id, version_id=version.id, person="ada")
         assert JobService(session).list() == []
-
-
-def test_an_estimate_counts_what_will_be_learned(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    tiny = str(make_tiny_model(tmp_path / "tiny"))
-    with database.write() as session:
-        project, _ = add_decided_project(session)
-        version = add_version(session, project)
-        service = RunService(session, Settings(home=tmp_path))
-        direct = service.estimate(version.id, configure("quick"), tiny)
-        both = service.estimate(version.id, configure("thorough"), tiny)
-        assert direct.examples == 12
-        assert both.examples == 24
-        assert direct.tokens is not None
-        assert both.tokens is not None
-        assert direct.tokens < both.tokens
-        assert 0 < direct.seconds_low < direct.seconds_high
-        assert direct.measured is False
-        unknown = service.estimate(version.id, configure("quick"), "some/model")
-        assert (unknown.examples, unknown.tokens) == (12, None)
-
-
-def test_an_estimate_takes_the_pace_of_the_last_run(database: Database) -> None:
-    with database.write() as session:
-        project, _ = add_decided_project(session)
-        run = start(session, project)
-        finish(session, run)
-        # Six steps of eight examples took a second.
-        found = RunService(session).estimate(run.dataset_version_id, configure("quick"))
-        assert found.measured is True
-        likely = 12 * configure("quick").epochs / 48
-        assert found.seconds_low <= likely <= found.seconds_high

@@ -1,0 +1,127 @@
+"""This machine as the operating system tells of it: cores, memory, GPUs. Without torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MEGABYTE = 2**20
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+_SECONDS = 10
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity, and its cgroup's quota where one is set."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:
+        # Only Linux knows affinity.
+        cores = os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, min(cores, math.ceil(quota))) if quota is not None else cores
+
+
+def processor() -> str:
+    """The processor's name."""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def free_memory() -> int:
+    """Bytes that a process may still take: what the system has, or less where a cgroup sets a limit."""
+    free = psutil.virtual_memory().available
+    limit = _cgroup_room()
+    return free if limit is None else min(free, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU by the name that its driver gives it, with its memory in bytes."""
+
+    name: str
+    memory: int
+    free: int
+
+
+def first_gpu() -> Gpu | None:
+    """The GPU that a trainer would be given first; None where there is none, or it must not be used."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    chosen = visible.split(",")[0].strip() if visible is not None else "0"
+    program = shutil.which("nvidia-smi")
+    if program is None or chosen in ("", "-1"):
+        return None
+    query = [program, f"--id={chosen}", "--query-gpu=name,memory.total,memory.free"]
+    with suppress(OSError, subprocess.TimeoutExpired, ValueError):
+        done = subprocess.run(
+            [*query, "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        if done.returncode == 0:
+            name, total, free = done.stdout.splitlines()[0].rsplit(",", 2)
+            return Gpu(name.strip(), int(total) * MEGABYTE, int(free) * MEGABYTE)
+    return None
+
+
+def _cgroup_folders(controller: str, root: Path, own: Path) -> list[Path]:
+    """Where limits of this process may stand: its group's folder and those above it (v2 and v1)."""
+    folders = [root, root / controller]
+    for line in own.read_text().splitlines() if own.is_file() else []:
+        hierarchy, controllers, path = line.split(":", 2)
+        top = root if hierarchy == "0" else root / controller
+        if hierarchy == "0" or controller in controllers.split(","):
+            folders += [top / part for part in (path.strip("/"), *map(str, Path(path.strip("/")).parents))]
+    return list(dict.fromkeys(folders))
+
+
+def _cgroup_quota(root: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> float | None:
+    """The cgroup's share of processors in cores, or None where it is not limited."""
+    quotas = []
+    for folder in _cgroup_folders("cpu", root, own):
+        if (folder / "cpu.max").is_file():
+            limit, period = (folder / "cpu.max").read_text().split()[:2]
+            if limit != "max":
+                quotas.append(int(limit) / int(period))
+        if (folder / "cpu.cfs_quota_us").is_file():
+            limit_us = int((folder / "cpu.cfs_quota_us").read_text())
+            if limit_us > 0:
+                quotas.append(limit_us / int((folder / "cpu.cfs_period_us").read_text()))
+    return min(quotas, default=None)
+
+
+def _cgroup_room(root: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int | None:
+    """Bytes up to the cgroup's limit, or None where there is none."""
+    rooms = []
+    for folder in _cgroup_folders("memory", root, own):
+        rooms += _room(folder, "memory.max", "memory.current", "inactive_file")
+        rooms += _room(folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    return min(rooms, default=None)
+
+
+def _room(folder: Path, limit: str, usage: str, cache: str) -> list[int]:
+    """Bytes up to one folder's limit; the file cache counts as used there, but gives way."""
+    with suppress(OSError, ValueError):
+        most = (folder / limit).read_text().strip()
+        # Without a limit v1 names the largest number of pages there is.
+        if most == "max" or int(most) >= 2**60:
+            return []
+        used = int((folder / usage).read_text())
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return [max(0, int(most) - used + int(statistics.get(cache, 0)))]
+    return []

@@ -1,0 +1,34 @@
+"""Which examples lie in one packed row; without torch, so that a row can be counted before it is laid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from training.prompt import Example
+
+ROW_TOKENS = {"cpu": 768, "cuda": 4096}
+"""Tokens in one packed row. More would spend more on masked attention than it saves on prefixes."""
+
+SCORED_TOKENS = {"cpu": 384, "cuda": 4096}
+"""The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
+
+
+def rows_of(examples: Sequence[Example], budget: int) -> Iterator[list[Example]]:
+    """The examples of each row of at most `budget` tokens, those with the same prefix together.
+
+    An example longer than the budget gets a row of its own.
+    """
+    by_prefix: dict[tuple[int, ...], list[Example]] = {}
+    for example in examples:
+        by_prefix.setdefault(example.prefix, []).append(example)
+    for prefix, same in by_prefix.items():
+        row: list[Example] = []
+        length = len(prefix)
+        for example in same:
+            own = len(example) - len(prefix)
+            if row and length + own > budget:
+                yield row
+                row, length = [], len(prefix)
+            row.append(example)
+            length += own
+        yield row
