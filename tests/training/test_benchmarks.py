@@ -19,7 +19,7 @@ from tests.benchmarks.training.posts import SAMPLE, PostsError, nearest, policy_
 from tests.benchmarks.training.setting import Setting
 from tests.benchmarks.training.start import start
 from tests.benchmarks.training.task import IGNORED, OtherTokensError, Task, Tokens, Turn, read_back
-from training.layout import shared_prefix_mask
+from training.attention import shared_prefix_mask
 from training.prompt import Renderer
 
 RANK = 4

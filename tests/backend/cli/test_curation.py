@@ -67,9 +67,9 @@ def test_a_version_and_all_decisions_are_exported(sqlite_database: Database, tmp
     assert document("dataset", "export", "1", "--out", str(chats)) == {
         "file": str(chats),
         "format": "jsonl",
-        "written": 16,
+        "written": 22,
     }
-    assert len(chats.read_text("utf-8").splitlines()) == 16
+    assert len(chats.read_text("utf-8").splitlines()) == 22
     table = tmp_path / "v.CSV"
     assert document("dataset", "export", "v1", "-o", str(table))["format"] == "csv"
     decisions = tmp_path / "decisions.parquet"

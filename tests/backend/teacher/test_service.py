@@ -63,7 +63,7 @@ def test_starting_makes_a_job_for_the_worker(database: Database) -> None:
     with database.write() as session:
         job = TeacherService(session, SETTINGS).start(project, recheck=False, limit=1, person="ann")
     assert (job.kind, job.state, job.created_by) == (JobKind.TEACH, JobState.QUEUED, "ann")
-    assert job.title == "Ask teacher-1 about 1 posts"
+    assert job.title == "Ask teacher-1 about 1 post"
     assert TeachPayload.model_validate(job.payload) == TeachPayload(recheck=False, limit=1)
 
 

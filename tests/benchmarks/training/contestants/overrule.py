@@ -15,6 +15,7 @@ from training.checkpoints import Checkpoints
 from training.job import Config
 from training.layout import pack
 from training.loop import Loop
+from training.objective import Teaching
 from training.progress import Reporter
 from training.prompt import Example
 from training.stop import Stop
@@ -52,7 +53,7 @@ class Referee(Stop):
         rows = [
             row
             for indices in steps
-            for row in pack([self.loop.examples[index] for index in indices], self.loop.student.row_tokens)
+            for row in pack(self.loop.objective.examples_of(indices), self.loop.student.row_tokens)
         ]
         about: dict[str, Any] = {"rows": len(rows), "computed_tokens": sum(len(row.ids) for row in rows)}
         first_event = json.loads(self.events.read_text().splitlines()[0])
@@ -95,9 +96,8 @@ def loop_of(student: Student, examples: Sequence[Example], config: Config, folde
     """The loop as a job has it, without validation."""
     return Loop(
         student,
-        examples,
-        range(len(examples)),
-        [],
+        Teaching(student, examples, range(len(examples))),
+        None,
         config,
         checkpoints=Checkpoints(folder / "checkpoints", "benchmark"),
         reporter=Reporter(folder / EVENTS),
