@@ -156,11 +156,11 @@ def _steps(known: Known) -> Iterator[Caution]:
             f"{workload.steps} steps are too few to learn from.",
             "Take more passes over the rows, or a smaller batch.",
         )
-    if config.method == "full":
-        # All weights together learn at far lower rates.
         return
     move = config.learning_rate * workload.steps
-    if move < (_LEAST_MOVE_LARGE if shape.weights >= _LARGE else LEAST_MOVE):
+    # In full fine-tuning all weights together learn at far lower rates.
+    least = LEAST_MOVE if shape.weights < _LARGE else _LEAST_MOVE_LARGE
+    if config.method != "full" and move < least:
         yield Caution(
             f"A rate of {config.learning_rate:g} over {workload.steps:,} steps hardly moves the weights.",
             "Raise the learning rate or the number of passes.",

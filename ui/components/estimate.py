@@ -80,7 +80,7 @@ def _facts(estimate: Estimate, config: Config) -> list[tuple[str, Markup]]:
         facts += [
             ("Learned tokens", f"{numbers.rough(estimate.learned_tokens)} a pass"),
             ("Computed tokens", f"{numbers.rough(estimate.tokens)} a pass"),
-            ("One by one", f"{numbers.rough(estimate.peer_tokens)} a pass, {times} times as many"),
+            ("Each post alone", f"{numbers.rough(estimate.peer_tokens)} a pass, {times} times as many"),
         ]
     if estimate.memory is not None:
         rough = "" if estimate.memory_measured else "roughly "
@@ -102,7 +102,7 @@ def _measure_button(version_id: int, config: Config, base_model: str) -> None:
         "Measure speed",
         icon=":material/speed:",
         key="measure",
-        help="Trains a few steps on some of these rows and throws the outcome away: half a minute or so.",
+        help="Trains a few steps on some of these rows and throws the outcome away: a minute or so.",
     )
     if not pressed:
         return

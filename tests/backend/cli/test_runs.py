@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -12,6 +13,7 @@ from backend.errors import InvalidInputError, NotFoundError
 from backend.runs.service import RunService
 from tests.backend.runs.build import add_decided_project, add_version
 from tests.backend.runs.test_service import finish, start
+from tests.tiny_model import make_tiny_model
 
 
 def run(*arguments: str) -> Result:
@@ -69,6 +71,27 @@ def test_a_preference_step_is_asked_for_and_judged_in_words(sqlite_database: Dat
     [gain] = json.loads(run("runs", "show", "1", "--json").stdout)["result"]["preference"]["gains"]
     assert gain["sentence"] in run("runs", "show", "1").stdout
     assert f"Run 1: {gain['sentence']}" in " ".join(run("evaluate").stderr.split())
+
+
+def test_a_dry_run_says_what_it_would_take_and_starts_nothing(
+    one_run: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    asked = ("train", "--dry-run", "--base-model", str(make_tiny_model(tmp_path / "tiny")))
+    before = json.loads(run(*asked, "--json").stdout)
+    assert (before["examples"], before["steps"], before["seconds"]) == (12, 8, None)
+    assert before["peer_tokens"] > before["tokens"] > before["learned_tokens"] > 0
+    assert [caution["fatal"] for caution in before["cautions"]] == [False]
+    assert before["config"]["epochs"] == 4
+    said = run(*asked).stdout
+    assert "not measured on this computer yet" in said
+    assert "Caution: 8 steps are too few to learn from." in said
+    assert "Cannot work: LoRA rank 64" in run(*asked, "--set", "rank=64").stdout
+    after = json.loads(run(*asked, "--measure", "--json").stdout)
+    assert after["pace"] == "a measurement"
+    assert after["seconds"] == pytest.approx(sum(after["phases"].values()))
+    assert len(json.loads(run("runs", "list", "--json").stdout)) == 1
 
 
 def test_what_cannot_be_trained_says_why(one_run: Database) -> None:

@@ -18,6 +18,11 @@ def test_switches_are_read_from_words() -> None:
     assert (config.rslora, config.dora, config.method) == (True, False, "qlora")
 
 
+def test_patience_is_a_number_or_never() -> None:
+    assert configure("quick", {"patience": "3", "choose": "macro_f1"}).patience == 3
+    assert configure("quick", {"patience": "never"}).patience is None
+
+
 @pytest.mark.parametrize(
     ("preset", "changes", "said"),
     [
