@@ -92,7 +92,8 @@ def settle(page: Page) -> None:
 
 
 def press(page: Page, key: str) -> None:
-    """Press a key and wait for what it brings."""
+    """Press a key on a page drawn in full, as whoever looks at it does, and wait for what it brings."""
+    settle(page)
     page.keyboard.press(key)
     # The page learns of the run it asked for a moment later.
     page.wait_for_timeout(100)

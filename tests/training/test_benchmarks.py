@@ -48,7 +48,14 @@ def setting(tiny: Path, tmp_path: Path) -> Setting:
 
 
 def turn(seconds: float = 1.0, count: int = 8, **fields: object) -> Turn:
-    usual = {"learned": 24, "tokens": 800, "first": [], "first_loss": None, "memory_mb": 0.0}
+    usual = {
+        "processor_seconds": seconds,
+        "learned": 24,
+        "tokens": 800,
+        "first": [],
+        "first_loss": None,
+        "memory_mb": 0.0,
+    }
     return Turn(seconds=seconds, examples=count, **(usual | fields))  # type: ignore[arg-type]
 
 

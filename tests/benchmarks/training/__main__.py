@@ -227,11 +227,12 @@ def tune(
     steps: StepsOption = None,
     rounds: RoundsOption = 2,
     policy: PolicyOption = 250,
+    only: Annotated[list[str] | None, typer.Option(help="Settings to try; without it all.")] = None,
     json_path: JsonOption = None,
 ) -> None:
     """Try a peer's settings against each other, to find its best."""
     _run(
-        [lambda setting: measure_tune(setting, policy, peer)],
+        [lambda setting: measure_tune(setting, policy, peer, only or [])],
         posts=posts,
         model=model,
         shape=shape,

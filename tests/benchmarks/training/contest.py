@@ -147,12 +147,16 @@ def play(
             at_work.append(running)
             # One after another: starting beside someone else's warm-up would warm up neither.
             played[running.name].append(running.turn())
-            say(f"{running.name}: warm-up {played[running.name][-1].seconds:.2f} s")
+            say(f"{running.name}: warm-up {_times(played[running.name][-1])}")
         for number in range(1, rounds + 1):
             for running in at_work:
                 played[running.name].append(running.turn())
-                say(f"{running.name}: round {number} of {rounds} {played[running.name][-1].seconds:.2f} s")
+                say(f"{running.name}: round {number} of {rounds} {_times(played[running.name][-1])}")
     return played
+
+
+def _times(turn: Turn) -> str:
+    return f"{turn.seconds:.2f} s ({turn.processor_seconds:.2f} s of processor time)"
 
 
 def once(contestant: Contestant, task: Task, folder: Path) -> Turn:

@@ -5,7 +5,9 @@ What was tried is listed with it; `python -m tests.benchmarks.training tune PEER
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.training.contest import Contestant, ContestError
@@ -85,12 +87,21 @@ def _opponent(name: str, device: str, say: Callable[[str], None]) -> Contestant:
     return Contestant(name, _MODULES[peer], python_of(peer, say), settings=best if name != peer else {})
 
 
-def trials(peer: str, say: Callable[[str], None]) -> list[Contestant]:
-    """A contestant for each candidate of a peer."""
-    if peer == "padded_loop":
-        return [Contestant(name, peer, settings=settings) for name, settings in candidates(peer).items()]
-    python = python_of(peer, say)
+def trials(peer: str, say: Callable[[str], None], only: Sequence[str]) -> list[Contestant]:
+    """A contestant for each candidate of a peer, or for those named.
+
+    Raises:
+        ContestError: there is no candidate of a name.
+    """
+    tried = candidates(peer)
+    unknown = set(only).difference(tried)
+    if unknown:
+        raise ContestError(f"{peer} has no settings {sorted(unknown)[0]!r}; there are {', '.join(tried)}")
+    module, python = peer, Path(sys.executable)
+    if peer in _MODULES:
+        module, python = _MODULES[peer], python_of(peer, say)
     return [
-        Contestant(name, _MODULES[peer], python, settings=settings)
-        for name, settings in candidates(peer).items()
+        Contestant(name, module, python, settings=settings)
+        for name, settings in tried.items()
+        if not only or name in only
     ]

@@ -59,10 +59,10 @@ def speed(setting: Setting, policy_tokens: int, only: Sequence[str]) -> Report:
     )
 
 
-def tune(setting: Setting, policy_tokens: int, peer: str) -> Report:
-    """A peer's candidates for its best settings, one after another."""
+def tune(setting: Setting, policy_tokens: int, peer: str, only: Sequence[str]) -> Report:
+    """A peer's candidates for its best settings, one after another; all where `only` is empty."""
     contest = Contest(setting, policy_tokens)
-    trials = peers.trials(peer, say)
+    trials = peers.trials(peer, say, only)
     turns = {trial.name: contest.play([trial])[trial.name] for trial in trials}
     first = Figure.of(examples_per_second(turns[trials[0].name])).median
     rows = [

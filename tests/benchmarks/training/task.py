@@ -83,6 +83,7 @@ class Turn:
 
     Attributes:
         seconds: from the word to go to the end of the last optimiser step.
+        processor_seconds: of all threads meanwhile; what others do on the machine adds little to it.
         examples: how many were learned.
         learned: learned tokens that it saw.
         tokens: tokens of these examples, padding not counted.
@@ -93,6 +94,7 @@ class Turn:
     """
 
     seconds: float
+    processor_seconds: float
     examples: int
     learned: int
     tokens: int

@@ -36,7 +36,7 @@ class Turns:
         self.seen: list[tuple[Any, Any]] = []
         self.losses: list[Any] = []
         self._stream = connection.makefile("rw", encoding="utf-8")
-        self._began = 0.0
+        self._began = self._processor_began = self._processor_seconds = 0.0
         torch.set_num_threads(task.threads)
 
     @classmethod
@@ -59,6 +59,7 @@ class Turns:
         self.seen.clear()
         self.losses.clear()
         self.wait_for_device()
+        self._processor_began = time.process_time()
         self._began = time.perf_counter()
         return True
 
@@ -104,6 +105,7 @@ class Turns:
         done = [self.examples[index] for index in (*first, *rest)]
         turn = Turn(
             seconds=seconds,
+            processor_seconds=self._processor_seconds,
             examples=len(done),
             learned=sum(example.answer for example in done),
             tokens=sum(len(example.ids) for example in done),
@@ -118,7 +120,9 @@ class Turns:
     def stop(self) -> float:
         """Stop the clock, in seconds since the word."""
         self.wait_for_device()
-        return time.perf_counter() - self._began
+        seconds = time.perf_counter() - self._began
+        self._processor_seconds = time.process_time() - self._processor_began
+        return seconds
 
     def wait_for_device(self) -> None:
         """Let a GPU finish what it was given."""
