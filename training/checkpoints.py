@@ -52,6 +52,7 @@ class Snapshot:
         weights: LoRA weights by peft's names.
         optimizer: the optimiser's state by parameter and quantity.
         random: states of the random generators by device.
+        row_tokens: the budget of a packed row; another one would round differently.
         best: None before the first validation.
     """
 
@@ -59,6 +60,7 @@ class Snapshot:
     validated: int
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
+    row_tokens: int
     random: dict[str, Tensor] = field(default_factory=dict)
     best: Best | None = None
 
@@ -126,6 +128,7 @@ class Checkpoints:
             "identity": self._identity,
             "step": snapshot.step,
             "validated": snapshot.validated,
+            "row_tokens": snapshot.row_tokens,
         }
         if snapshot.best is not None:
             tensors |= _prefixed("best", snapshot.best.weights)
@@ -162,6 +165,7 @@ def _read(folder: Path, state: dict[str, Any]) -> Snapshot:
         validated=state["validated"],
         weights=_under("weights", tensors),
         optimizer=_under("optimizer", tensors),
+        row_tokens=state["row_tokens"],
         random=_under("random", tensors),
         best=Best(**best, weights=_under("best", tensors)) if best else None,
     )

@@ -20,9 +20,10 @@ from typing import Any, Literal
 from safetensors import safe_open
 
 from training.job import Config
+from training.machine import has_bf16_units
 from training.policy import label_sets
 from training.prompt import Example, Form, Renderer
-from training.rows import rows_of
+from training.rows import LARGEST_ROW, rows_of
 
 Device = Literal["cpu", "cuda"]
 
@@ -295,6 +296,9 @@ def _head(shape: Shape, counts: Counts) -> float:
 KEPT_SHARE = 0.25
 """How much of the free memory the kept states of the frozen layers may take."""
 
+_ROW_SHARE = 0.5
+_SMALLEST_ROW = 512
+
 _FLOAT = 4
 _PROCESS = 500e6
 """Bytes of a process that has loaded Python, torch and transformers, and nothing else."""
@@ -336,6 +340,24 @@ def peak_memory(shape: Shape, config: Config, longest: int, device: Device) -> f
     return (_PROCESS if device == "cpu" else 0) + fixed + max(kept, copies)
 
 
+def row_budget(shape: Shape, config: Config, device: Device, free: float) -> int:
+    """Tokens to a packed row: the largest row, halved until a fine-tune takes half of the free memory.
+
+    Halves of one number, so that a little more or less free memory gives the same rows, and thus
+    the same bits.
+
+    Args:
+        shape: of the base model.
+        config: the settings.
+        device: where it is computed.
+        free: bytes, before the base model is loaded.
+    """
+    budget = LARGEST_ROW[device]
+    while budget > _SMALLEST_ROW and peak_memory(shape, config, budget, device) > free * _ROW_SHARE:
+        budget //= 2
+    return budget
+
+
 def _base_bytes(shape: Shape, config: Config, device: Device) -> float:
     if config.method != "qlora":
         return _float(config, device) * shape.weights
@@ -344,5 +366,7 @@ def _base_bytes(shape: Shape, config: Config, device: Device) -> float:
 
 
 def _float(config: Config, device: Device) -> int:
-    """Bytes of a number: fp32 on a CPU and in full fine-tuning, else bf16."""
-    return _FLOAT if device == "cpu" or config.method == "full" else 2
+    """Bytes of a number, as `training.hardware.weights_dtype` will choose."""
+    if config.method == "full" or config.precision == "float32":
+        return _FLOAT
+    return 2 if device == "cuda" or has_bf16_units() else _FLOAT

@@ -10,6 +10,8 @@ import psutil
 import torch
 
 from training import machine
+from training.cost import Device
+from training.job import Precision
 from training.machine import MEGABYTE
 
 
@@ -41,11 +43,20 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cpu")
 
 
-def weights_dtype(device: torch.device) -> torch.dtype:
-    """For frozen weights: bf16 on a GPU that has it; fp32 on a CPU, where bf16 may be slower."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.bfloat16
-    return torch.float32
+def kind(device: torch.device) -> Device:
+    """What kind of device it is."""
+    return "cuda" if device.type == "cuda" else "cpu"
+
+
+def weights_dtype(device: torch.device, precision: Precision) -> torch.dtype:
+    """For frozen weights: bf16 on a device that has units for it, unless fp32 is asked for; else fp32.
+
+    A CPU without such units computes bf16 several times slower than fp32.
+    """
+    if precision == "float32":
+        return torch.float32
+    has_units = torch.cuda.is_bf16_supported() if device.type == "cuda" else machine.has_bf16_units()
+    return torch.bfloat16 if has_units else torch.float32
 
 
 # Dense bf16 with fp32 accumulation, in TFLOP/s (of a T4, which has no bf16, fp16), from NVIDIA's data
@@ -112,7 +123,6 @@ def describe(device: torch.device) -> dict[str, Any]:
     """The hardware, for the record."""
     about: dict[str, Any] = {
         "device": device.type,
-        "weights": str(weights_dtype(device)).removeprefix("torch."),
         "processor": machine.processor(),
         "cores": machine.usable_cores(),
         "threads": torch.get_num_threads(),

@@ -38,6 +38,7 @@ from training.prompt import Answers
 
 Choice = Literal["loss", "macro_f1"]
 Method = Literal["lora", "qlora", "full"]
+Precision = Literal["auto", "float32"]
 Kind = Literal["train", "score"]
 
 THRESHOLDS = "thresholds"
@@ -97,6 +98,11 @@ class Config(BaseModel):
     targets: str | tuple[str, ...] = Field("all-linear", description="Which linear layers get LoRA weights.")
     layers: float = Field(
         1.0, gt=0, le=1, description="Share of the layers, from the top, that learn; fewer are faster."
+    )
+    precision: Precision = Field(
+        "auto",
+        description="Of the base model's weights: bf16 where the device computes that faster, else fp32; "
+        "or fp32 wherever it runs. LoRA weights are always fp32.",
     )
     weight_decay: float = Field(0.0, ge=0, le=1, description="Pull of the LoRA weights towards zero.")
     max_grad_norm: float = Field(1.0, gt=0, description="Longer gradients are scaled down to this norm.")

@@ -348,6 +348,7 @@ class Loop:
                 validated=self.validated,
                 weights=self.student.adapter_weights(),
                 optimizer=self._optimizer_state(),
+                row_tokens=self.student.row_tokens,
                 random=random_states(),
                 best=self.best,
             )
@@ -364,6 +365,7 @@ class Loop:
         self.student.set_adapter_weights(snapshot.weights)
         self._set_optimizer_state(snapshot.optimizer)
         restore_random_states(snapshot.random)
+        self.student.row_tokens = snapshot.row_tokens
         self.step, self.validated, self.best = snapshot.step, snapshot.validated, snapshot.best
         self._saved = (self.step, self.validated)
         _log.info(

@@ -41,6 +41,16 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def has_bf16_units() -> bool:
+    """Whether the processor multiplies matrices of bf16 numbers faster than fp32; False where unknown."""
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("flags"):
+                return not {"avx512_bf16", "amx_bf16"}.isdisjoint(line.split())
+    return False
+
+
 def free_memory() -> int:
     """Bytes that a process may still take: what the system has, or less where a cgroup sets a limit."""
     free = psutil.virtual_memory().available

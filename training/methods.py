@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from training import hardware
+from training.cost import row_budget
 from training.full import load_full_student, new_full_student
 from training.job import Config
 from training.student import Student, load_student, new_student
@@ -24,14 +25,17 @@ def begin(folder: Path, config: Config, device: torch.device, name: str) -> Stud
     Raises:
         StudentError, TargetError, QuantizationError: settings, model and machine do not go together.
     """
-    if config.method == "full":
-        return new_full_student(folder, config, device)
-    return new_student(folder, config, device, name)
+    # Asked before the model is loaded, whose weights are a part of what the budget counts.
+    free = hardware.free_bytes(device)
+    full = config.method == "full"
+    student = new_full_student(folder, config, device) if full else new_student(folder, config, device, name)
+    student.row_tokens = row_budget(student.shape, config, hardware.kind(device), free)
+    return student
 
 
 def precision(config: Config, device: torch.device) -> str:
     """What the model's weights are kept in."""
-    kept = str(hardware.weights_dtype(device)).removeprefix("torch.")
+    kept = str(hardware.weights_dtype(device, config.precision)).removeprefix("torch.")
     return {"lora": kept, "qlora": "nf4", "full": "float32"}[config.method]
 
 
@@ -51,4 +55,6 @@ def load(folder: Path, adapter: Path, config: Config, device: torch.device, max_
     if config.method == "full":
         return load_full_student(folder, adapter, device, max_length)
     # Its thresholds were chosen over the base model in 4 bits; over another they would not hold.
-    return load_student(folder, adapter, device, max_length, quantized=config.method == "qlora")
+    return load_student(
+        folder, adapter, device, max_length, precision=config.precision, quantized=config.method == "qlora"
+    )

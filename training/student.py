@@ -25,13 +25,13 @@ from transformers.utils import logging as transformers_logging
 from training import attention, hardware
 from training.cost import KEPT_SHARE, Shape
 from training.files import write_bytes
-from training.job import Config
+from training.job import Config, Precision
 from training.layout import PackedRow, pack
 from training.lora import use_lean_lora
 from training.lower import LowerLayers
 from training.prompt import Example
 from training.quantized import nf4, require_4bit
-from training.rows import ROW_TOKENS, SCORED_TOKENS
+from training.rows import LARGEST_ROW, SCORED_TOKENS
 from training.targets import check_ranks, check_targets
 
 _HEAD_ROWS = 512
@@ -69,7 +69,7 @@ class Student:
         self.model = model
         self.device = device
         self._causal = model.get_base_model() if isinstance(model, PeftModel) else model
-        self.row_tokens = ROW_TOKENS[device.type]
+        self.row_tokens = LARGEST_ROW[device.type]
         self._lower: LowerLayers | None = None
         self.scored_tokens = SCORED_TOKENS[device.type]
         model.eval()
@@ -160,6 +160,15 @@ class Student:
         logits: Tensor = self._causal.get_output_embeddings()(hidden)
         return logits.float()
 
+    def exact_logits(self, hidden: Tensor) -> Tensor:
+        """The same, computed in fp32 too.
+
+        Logits rounded to bf16 lie up to an eighth apart, and probabilities read off them would tie.
+        """
+        head = self._causal.get_output_embeddings()
+        bias = None if head.bias is None else head.bias.float()
+        return functional.linear(hidden.float(), head.weight.float(), bias)
+
     def loss_sum(self, row: PackedRow) -> Tensor:
         """The loss summed over a row's learned tokens; the head sees no other token."""
         states = self.hidden(row)[row.learned_from.to(self.device)]
@@ -221,7 +230,7 @@ class Student:
         result = torch.empty(len(rows), dtype=torch.float32)
         for start in range(0, len(hidden), _HEAD_ROWS):
             chosen = (rows >= start) & (rows < start + _HEAD_ROWS)
-            logits = self.logits(hidden[start : start + _HEAD_ROWS])
+            logits = self.exact_logits(hidden[start : start + _HEAD_ROWS])
             of_state = torch.logsumexp(logits, dim=-1)
             at = (rows[chosen] - start).to(self.device)
             result[chosen] = (logits[at, tokens[chosen].to(self.device)] - of_state[at]).cpu()
@@ -290,7 +299,7 @@ def load_base(
     device: torch.device,
     max_length: int,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype,
     quantized: bool = False,
 ) -> Any:
     """Load a base model's weights, frozen.
@@ -299,7 +308,7 @@ def load_base(
         folder: the base model.
         device: where to compute.
         max_length: the longest example in tokens.
-        dtype: of the weights; fp32 on a CPU and bf16 on a GPU where not given.
+        dtype: of the weights.
         quantized: whether its linear layers are kept in 4 bits.
 
     Raises:
@@ -313,7 +322,7 @@ def load_base(
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=dtype or hardware.weights_dtype(device),
+            dtype=dtype,
             quantization_config=nf4() if quantized else None,
             device_map={"": device} if quantized else None,
             attn_implementation=attention.NAME,
@@ -368,7 +377,8 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
         StudentError: the base model cannot be loaded.
         TargetError: a target matches none of its layers, or the rank is more than a layer can use.
     """
-    base = load_base(folder, device, config.max_length, quantized=config.method == "qlora")
+    dtype = hardware.weights_dtype(device, config.precision)
+    base = load_base(folder, device, config.max_length, dtype=dtype, quantized=config.method == "qlora")
     frozen = frozen_below(base, config.layers)
     targets = config.targets if isinstance(config.targets, str) else list(config.targets)
     check_targets(base, targets)
@@ -397,7 +407,13 @@ def new_student(folder: Path, config: Config, device: torch.device, name: str) -
 
 
 def load_student(
-    folder: Path, adapter: Path | None, device: torch.device, max_length: int, *, quantized: bool = False
+    folder: Path,
+    adapter: Path | None,
+    device: torch.device,
+    max_length: int,
+    *,
+    precision: Precision = "auto",
+    quantized: bool = False,
 ) -> Student:
     """A base model, with a trained adapter or without, for scoring.
 
@@ -405,7 +421,8 @@ def load_student(
         StudentError: it cannot be loaded, or the adapter is not in safetensors.
         QuantizationError: it was trained over 4 bits, which cannot be had here.
     """
-    model = load_base(folder, device, max_length, quantized=quantized)
+    dtype = hardware.weights_dtype(device, precision)
+    model = load_base(folder, device, max_length, dtype=dtype, quantized=quantized)
     if adapter is not None:
         if not (adapter / "adapter_model.safetensors").is_file():
             raise StudentError(f"{adapter} holds no adapter_model.safetensors; Overrule loads no other kind")

@@ -183,7 +183,7 @@ def _score(at: _Work) -> None:
             at.record.about["adapter"] = {"prompt": card.prompt_hash, "step": card.step}
         at.reporter.write("loading", message="weights")
         student = (
-            load_student(at.base, None, at.device, max_length)
+            load_student(at.base, None, at.device, max_length, precision=job.config.precision)
             if adapter is None
             else methods.load(at.base, adapter, card.config, at.device, max_length)
         )

@@ -14,11 +14,10 @@ from backend.runs import cautions
 from backend.runs.speeds import Pace
 from backend.runs.views import Estimate, Phases
 from backend.runs.workload import Plan, Workload, workload
-from training.cost import Device, Shape, UnknownShapeError, lower_bytes, peak_memory
+from training.cost import Device, Shape, UnknownShapeError, lower_bytes, peak_memory, row_budget
 from training.job import Config
 from training.policy import Policy
 from training.prompt import PromptError, Renderer, forms_of
-from training.rows import ROW_TOKENS
 
 SAMPLE = 500
 """Rows that are tokenised for an estimate: a tenth of a second."""
@@ -53,7 +52,7 @@ def estimate(
         renderer = Renderer(folder, policy)
     except PromptError as error:
         raise InvalidInputError("This base model cannot be taught.", f"{error}.") from error
-    budget = pace.speed.row_tokens if pace else ROW_TOKENS[plan.device]
+    budget = pace.speed.row_tokens if pace else row_budget(shape, plan.config, plan.device, plan.free)
     work = workload(plan, renderer, shape, budget)
     if work is None:
         found = cautions.cautions(cautions.Known(plan, policy, answers, shape))

@@ -105,7 +105,9 @@ def write_job(
     folder: Path, base: Path, *, config: Config | None = None, rows: int = 24, **fields: object
 ) -> Job:
     """A whole training job's folder."""
-    config = config or Config(epochs=2, batch_size=4, validations=2, max_length=256, rank=4, alpha=8)
+    config = config or Config(
+        precision="float32", epochs=2, batch_size=4, validations=2, max_length=256, rank=4, alpha=8
+    )
     job = Job.model_validate(
         {"kind": "train", "base_model": str(base), "policy": POLICY, "config": config, "sets": ("test",)}
         | {"device": "cpu"}

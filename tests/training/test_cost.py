@@ -22,10 +22,13 @@ from training.cost import (
     lower_bytes,
     lower_work,
     padded_tokens,
+    peak_memory,
+    row_budget,
     targeted,
     training_work,
 )
 from training.job import Config
+from training.machine import has_bf16_units
 from training.layout import PackedRow, pack, tokens_computed
 from training.prompt import Example, Renderer
 from training.student import Student
@@ -138,8 +141,20 @@ def test_frozen_layers_whose_output_is_kept_are_computed_once(tiny: Path, exampl
     whole, kept = (training_work(shape, config, counts, kept=each) for each in (False, True))
     assert lower_work(shape, config, counts) == pytest.approx(whole - kept)
     assert lower_work(shape, Config(), counts) == 0
-    assert lower_bytes(shape, config, 100, "cpu") == 100 * 64 * 4
+    exact = config.model_copy(update={"precision": "float32"})
+    assert lower_bytes(shape, exact, 100, "cpu") == 100 * 64 * 4
+    assert lower_bytes(shape, config, 100, "cuda") == 100 * 64 * 2
+    assert lower_bytes(shape, config, 100, "cpu") == 100 * 64 * (2 if has_bf16_units() else 4)
     assert lower_bytes(shape, Config(), 100, "cpu") == 0
+
+
+def test_a_row_is_as_long_as_half_of_the_memory_allows(tiny: Path) -> None:
+    shape, config = Shape.read(tiny), Config(precision="float32")
+    least = peak_memory(shape, config, 1024, "cpu") * 2
+    assert row_budget(shape, config, "cpu", 1e12) == 4096
+    assert row_budget(shape, config, "cpu", least) == 1024
+    assert row_budget(shape, config, "cpu", least - 1) == 512
+    assert row_budget(shape, config, "cpu", 0) == 512
 
 
 def test_scoring_counts_the_prefix_once_and_the_tree_behind_each_post(renderer: Renderer) -> None:

@@ -30,7 +30,15 @@ from training.stop import Stop
 
 STORED = Path(__file__).with_name("curve.json")
 CONFIG = Config(
-    rank=4, alpha=8, max_length=256, batch_size=6, epochs=3, validations=3, learning_rate=5e-3, answers="both"
+    precision="float32",
+    rank=4,
+    alpha=8,
+    max_length=256,
+    batch_size=6,
+    epochs=3,
+    validations=3,
+    learning_rate=5e-3,
+    answers="both",
 )
 
 

@@ -20,7 +20,7 @@ from training.prompt import Example, Renderer
 from training.stop import Stop
 from training.student import Student, new_student
 
-CONFIG = Config(rank=4, alpha=8, max_length=256, batch_size=4)
+CONFIG = Config(precision="float32", rank=4, alpha=8, max_length=256, batch_size=4)
 
 
 def moved(student: Student) -> Student:

@@ -23,7 +23,16 @@ from training.schedule import learning_rate, validation_steps
 from training.stop import Stop
 from training.student import Student, new_student
 
-CONFIG = Config(rank=4, alpha=8, max_length=256, batch_size=4, epochs=3, validations=4, learning_rate=5e-3)
+CONFIG = Config(
+    precision="float32",
+    rank=4,
+    alpha=8,
+    max_length=256,
+    batch_size=4,
+    epochs=3,
+    validations=4,
+    learning_rate=5e-3,
+)
 
 
 class StopAt(Stop):
@@ -278,7 +287,7 @@ def test_a_loss_that_is_no_number_stops_with_step_and_rows(
 
 
 def test_the_learning_rate_rises_then_falls_to_a_tenth() -> None:
-    config = Config(learning_rate=1.0e-3, warmup=0.1)
+    config = Config(precision="float32", learning_rate=1.0e-3, warmup=0.1)
     rates = [learning_rate(step, 100, config) for step in range(100)]
     assert rates[0] == pytest.approx(1e-4)
     assert max(rates) == pytest.approx(1e-3)
@@ -291,13 +300,19 @@ def test_validation_is_even_and_includes_the_end() -> None:
     assert validation_steps(10, 2) == {5, 10}
     assert validation_steps(2, 6) == {1, 2}
     assert 7 in validation_steps(7, 3)
-    assert steps_in(23, Config(epochs=2, batch_size=4)) == 12
+    assert steps_in(23, Config(precision="float32", epochs=2, batch_size=4)) == 12
 
 
 def snapshot(step: int) -> Snapshot:
     weights = {"a": torch.full((3,), float(step))}
     return Snapshot(
-        step, step, weights, {"a/exp_avg": torch.zeros(3)}, {}, Best(0.5, step, {"a": weights["a"].clone()})
+        step,
+        step,
+        weights,
+        {"a/exp_avg": torch.zeros(3)},
+        300,
+        {},
+        Best(0.5, step, {"a": weights["a"].clone()}),
     )
 
 

@@ -13,7 +13,7 @@ from training.layout import pack
 from training.prompt import Example, Renderer
 from training.student import Student, new_student
 
-CONFIG = Config(rank=4, alpha=8, max_length=256, batch_size=4, layers=0.5)
+CONFIG = Config(precision="float32", rank=4, alpha=8, max_length=256, batch_size=4, layers=0.5)
 
 
 def student_of(tiny: Path, config: Config = CONFIG) -> Student:

@@ -34,7 +34,15 @@ from training.stop import Stop
 from training.student import Student, StudentError, new_student
 
 CPU = torch.device("cpu")
-FULL = Config(method="full", learning_rate=1e-3, epochs=2, batch_size=4, validations=2, max_length=256)
+FULL = Config(
+    precision="float32",
+    method="full",
+    learning_rate=1e-3,
+    epochs=2,
+    batch_size=4,
+    validations=2,
+    max_length=256,
+)
 
 
 @pytest.fixture
@@ -54,7 +62,7 @@ LORAS = pytest.mark.parametrize(
 
 
 def lora(tiny: Path, kind: dict[str, bool]) -> Student:
-    config = Config(rank=4, alpha=8, max_length=256).model_copy(update=kind)
+    config = Config(precision="float32", rank=4, alpha=8, max_length=256).model_copy(update=kind)
     return moved(new_student(tiny, config, CPU, "tiny"))
 
 
@@ -85,7 +93,7 @@ def test_every_kind_of_lora_is_the_same_in_plain_peft_and_merged(
     ours = logits(student.model)
     plain = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(tiny), str(tmp_path / "a")).eval()
     torch.testing.assert_close(logits(plain), ours, rtol=1e-5, atol=1e-5)
-    loaded = methods.load(tiny, tmp_path / "a", Config(), CPU, 256)
+    loaded = methods.load(tiny, tmp_path / "a", Config(precision="float32"), CPU, 256)
     torch.testing.assert_close(logits(loaded.model), ours, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(logits(plain.merge_and_unload()), ours, rtol=1e-4, atol=1e-4)
     with student.base():
@@ -125,18 +133,18 @@ def test_qlora_is_the_papers_setting() -> None:
 
 
 def test_a_qlora_job_without_a_gpu_fails_with_the_sentence(tiny: Path, tmp_path: Path) -> None:
-    write_job(tmp_path, tiny, config=Config(method="qlora", max_length=256))
+    write_job(tmp_path, tiny, config=Config(precision="float32", method="qlora", max_length=256))
     assert do(tmp_path) == 1
     assert "choose the method lora" in result_of(tmp_path)["reason"]
 
 
 def test_kinds_of_lora_are_none_of_full_fine_tuning() -> None:
     with pytest.raises(ValidationError, match="kinds of LoRA; switch them off"):
-        Config(method="full", dora=True)
+        Config(precision="float32", method="full", dora=True)
     with pytest.raises(ValidationError, match="kinds of LoRA"):
-        Config(method="full", rslora=True)
+        Config(precision="float32", method="full", rslora=True)
     with pytest.raises(ValidationError, match="switch the step off"):
-        Config(method="full", preference=Preference())
+        Config(precision="float32", method="full", preference=Preference())
 
 
 def test_all_weights_learn_with_plain_hugging_faces_gradients(

@@ -33,7 +33,16 @@ from training.run import run
 from training.stop import Stop, StopRequestedError
 from training.student import Student, StudentError, load_student, new_student
 
-CONFIG = Config(rank=4, alpha=8, max_length=256, batch_size=4, epochs=2, validations=2, answers="both")
+CONFIG = Config(
+    precision="float32",
+    rank=4,
+    alpha=8,
+    max_length=256,
+    batch_size=4,
+    epochs=2,
+    validations=2,
+    answers="both",
+)
 STEP = CONFIG.model_copy(update={"preference": Preference(epochs=3, batch_size=4, learning_rate=5e-3)})
 CPU = torch.device("cpu")
 
@@ -215,6 +224,8 @@ def step_of(tiny: Path, renderer: Renderer, pairs: EncodedPairs) -> Callable[...
     def do(folder: Path, stop: Stop | None = None, **options: Any) -> tuple[Student, Preferred]:
         config = options.pop("config", STEP)
         student = moved(new_student(tiny, config, CPU, "tiny"))
+        # Several rows to each pass, between which it can be stopped.
+        student.row_tokens = 768
         step = PreferenceStep(
             student,
             pairs,
@@ -325,6 +336,7 @@ def test_the_time_left_knows_of_the_whole_step(
 
 def preference_job(folder: Path, base: Path, **fields: Any) -> None:
     config = fields.pop("config", None) or Config(
+        precision="float32",
         epochs=2,
         batch_size=4,
         validations=2,
@@ -388,7 +400,9 @@ def test_a_job_tells_what_the_step_learned_and_changed(done: Path) -> None:
 def test_before_the_step_the_student_is_what_it_were_without_it(
     done: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    config = Config(epochs=2, batch_size=4, validations=2, max_length=256, rank=4, alpha=8)
+    config = Config(
+        precision="float32", epochs=2, batch_size=4, validations=2, max_length=256, rank=4, alpha=8
+    )
     write_job(tmp_path, tiny, config=config)
     (tmp_path / "pairs.parquet").write_bytes(b"not read where there is no such step")
     assert run(str(tmp_path), Stop()) == 0

@@ -23,7 +23,7 @@ MAX_LENGTH = 256
 
 @pytest.fixture(scope="module")
 def student(tiny: Path) -> Student:
-    student = new_student(tiny, Config(rank=4, alpha=8), torch.device("cpu"), "tiny")
+    student = new_student(tiny, Config(precision="float32", rank=4, alpha=8), torch.device("cpu"), "tiny")
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for weight in student.trained_parameters().values():
