@@ -23,6 +23,7 @@ class Effort:
         config: the settings.
         reporter: is told.
         judging: floating-point operations of a validation beside those of its loss.
+        devices: how many learn together.
 
     Attributes:
         longest_row: tokens of the longest row that was planned.
@@ -37,6 +38,7 @@ class Effort:
         config: Config,
         reporter: Reporter,
         judging: float = 0.0,
+        devices: int = 1,
     ) -> None:
         self._student = student
         self._objective = objective
@@ -47,7 +49,8 @@ class Effort:
         self._held_out = (
             Counts() if validation is None else self._counts(validation, range(len(validation.names)))
         )
-        self._peak = hardware.device_peak(student.device)
+        peak = hardware.device_peak(student.device)
+        self._peak = None if peak is None else peak * devices
         self._ahead: dict[Phase, float] = {}
         self._lower: dict[Phase, float] = {}
         self._kept = False
@@ -75,10 +78,14 @@ class Effort:
             self._reporter.plan(units - self._ahead.get(phase, 0.0), phase)
         self._ahead = ahead
 
-    def keep_lower(self, groups: Sequence[Sequence[Example]], held_out: Sequence[Sequence[Example]]) -> None:
-        """Have the student keep what the frozen layers give, if it can; a plan comes after it."""
+    def keep_lower(self, groups: Sequence[Sequence[Example]], held_out: Sequence[Sequence[Example]]) -> bool:
+        """Have the student keep what the frozen layers give, if it can; a plan comes after it.
+
+        Returns:
+            Whether it does.
+        """
         if not self._student.keep_lower([*groups, *held_out]):
-            return
+            return False
         self._kept = True
         everything = (example for group in (*groups, *held_out) for example in group)
         self.kept_tokens = sum(len(example) - len(example.prefix) for example in everything)
@@ -89,6 +96,7 @@ class Effort:
             self._lower[phase] += lower_work(self._student.shape, self._config, counts)
             tokens += counts.tokens
         self._below_each = sum(self._lower.values()) / tokens
+        return True
 
     def step(self, batch: Sequence[int]) -> dict[str, float | None]:
         """Tell that a step was done.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import psutil
 import torch
 
-from training import machine
+from training import machine, ranks
 from training.cost import Device
 from training.job import Precision
 from training.machine import MEGABYTE
@@ -35,7 +35,10 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if wanted == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
-        return torch.device("cuda", 0)
+        index, there = ranks.on_this_machine(), torch.cuda.device_count()
+        if index >= there:
+            raise DeviceError(f"a process was started for GPU {index + 1} of {there}; start fewer")
+        return torch.device("cuda", index)
     if wanted == "cuda":
         raise DeviceError(
             'the job asks for a GPU and none can be used here; set its device to "auto" or "cpu"'

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -17,12 +18,13 @@ from training.checkpoints import Best, Checkpoints, Snapshot, random_states, res
 from training.cost import steps_in
 from training.data import epoch_batches
 from training.effort import Effort
-from training.fitting import in_rows_that_fit
+from training.gradients import Gradients
 from training.job import Config
 from training.layout import pack
-from training.objective import Objective, mean_loss
+from training.objective import Objective, first_epoch, mean_loss
 from training.progress import Reporter
 from training.prompt import Example
+from training.ranks import KeepLower, Ranks
 from training.schedule import is_better, learning_rate, validation_steps
 from training.stop import Stop, StopRequestedError
 from training.student import Student
@@ -100,6 +102,7 @@ class Loop:
         reporter: where to tell of it.
         stop: looked at between steps.
         judge: where given, its macro-F1 chooses the weights that are kept, and not the loss.
+        ranks: the processes that learn together.
         checkpoint_seconds: how often to save between validations.
     """
 
@@ -114,6 +117,7 @@ class Loop:
         reporter: Reporter,
         stop: Stop,
         judge: Judge | None = None,
+        ranks: Ranks | None = None,
         checkpoint_seconds: float = 60.0,
     ) -> None:
         self.student = student
@@ -124,6 +128,7 @@ class Loop:
         self.reporter = reporter
         self.stop = stop
         self.judge = judge
+        self.ranks = ranks or Ranks()
         self.checkpoint_seconds = checkpoint_seconds
 
         self.count = len(objective.names)
@@ -133,8 +138,11 @@ class Loop:
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        self._gradients = Gradients(objective)
         self._effort = Effort(
-            student, objective, validation, config, reporter, judge.macro_f1_work if judge else 0.0
+            *(student, objective, validation, config, reporter),
+            judging=judge.macro_f1_work if judge else 0.0,
+            devices=self.ranks.size,
         )
         self.step = 0
         self.validated = 0
@@ -187,13 +195,13 @@ class Loop:
 
     def _keep_lower(self) -> None:
         """Have the frozen layers computed once for each example: in its first batch's company."""
-        first = epoch_batches(self.count, self.config.batch_size, self.config.seed, 0)
-        groups = [self.objective.examples_of(batch) for batch in first]
+        groups = first_epoch(self.objective, self.config)
         held_out: list[Sequence[Example]] = []
         if self.validation is not None:
             everything = self.validation.examples_of(range(len(self.validation.names)))
             held_out = [row.examples for row in pack(everything, self.student.row_tokens)]
-        self._effort.keep_lower(groups, held_out)
+        if self._effort.keep_lower(groups, held_out):
+            self.ranks.send(KeepLower(self.objective.stage.training))
 
     def _to_the_end(self) -> bool:
         """Train; False where someone asked to stop before the end."""
@@ -225,18 +233,7 @@ class Loop:
         Returns:
             The loss.
         """
-        weight = self.objective.weight(batch)
-        total = 0.0
-        for of_row, _ in self.objective.losses(batch):
-            loss = of_row / weight
-            torch.autograd.backward(loss)
-            total += loss.item()
-        return total
-
-    def _gradients_anew(self, batch: Sequence[int]) -> float:
-        """A batch's gradients alone: what an attempt that failed has added is gone."""
-        self.optimizer.zero_grad(set_to_none=True)
-        return self.gradients(batch)
+        return self._gradients.add(batch, batch)
 
     def _train_step(self) -> None:
         stage = self.objective.stage
@@ -244,8 +241,8 @@ class Loop:
         rate = learning_rate(self.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        examples = self.objective.examples_of(batch)
-        loss = in_rows_that_fit(self.student, examples, lambda: self._gradients_anew(batch))
+        share = partial(self._gradients.anew, batch)
+        loss = self.ranks.learn(stage.training, batch, self.parameters.values(), share)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             rows = ", ".join(str(self.objective.names[index]) for index in batch[:8])

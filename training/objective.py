@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from training.data import epoch_batches
 from training.fitting import in_rows_that_fit
+from training.job import Config
 from training.layout import pack, tokens_computed
 from training.progress import Phase
 from training.prompt import Example
@@ -79,6 +81,12 @@ def _sum(objective: Objective, batch: Sequence[int], after_row: AfterRow) -> flo
         total += loss.item()
         after_row(tokens)
     return total
+
+
+def first_epoch(objective: Objective, config: Config) -> list[Sequence[Example]]:
+    """The examples of each of the first epoch's batches: the company in which the frozen layers see them."""
+    batches = epoch_batches(len(objective.names), config.batch_size, config.seed, 0)
+    return [objective.examples_of(batch) for batch in batches]
 
 
 @dataclass(frozen=True, slots=True)

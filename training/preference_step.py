@@ -14,6 +14,7 @@ from training.objective import Objective, mean_loss
 from training.pairs import EncodedPairs
 from training.preference import Preferring
 from training.progress import Reporter
+from training.ranks import Ranks
 from training.stop import Stop, StopRequestedError
 from training.student import Student
 
@@ -70,6 +71,7 @@ class PreferenceStep:
         checkpoints: of this step alone.
         reporter: where to tell of it; is told at once how much lies ahead.
         stop: looked at between rows.
+        ranks: the processes that learn together.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class PreferenceStep:
         checkpoints: Checkpoints,
         reporter: Reporter,
         stop: Stop,
+        ranks: Ranks | None = None,
     ) -> None:
         if config.preference is None:
             raise ValueError("these settings have no preference step")
@@ -103,6 +106,7 @@ class PreferenceStep:
             checkpoints=checkpoints,
             reporter=reporter,
             stop=stop,
+            ranks=ranks,
         )
         self._plan()
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from training import ranks
 from training.base_model import BaseModelError
 from training.files import is_disk_full
 from training.folder import FolderError, JobFolder
 from training.job import Config, Job
 from training.memory import HINT, is_out_of_memory
 from training.progress import Reporter
+from training.ranks import Ranks
 from training.result import RESULT, Record, hash_data, read_result
 from training.stop import Stop, StopRequestedError
 
@@ -37,11 +39,31 @@ def run(address: str, stop: Stop) -> int:
         The exit code. Whatever happens inside the folder is told in its `result.json`.
     """
     _prepare_environment()
+    if ranks.count() == 1:
+        return _lead(address, stop, Ranks())
+    from training import collective
+
+    collective.join()
+    if ranks.own() > 0:
+        from training.helper import help_out
+
+        help_out()
+        collective.leave()
+        return DONE
+    leader = collective.Leader()
+    try:
+        return _lead(address, stop, leader)
+    finally:
+        leader.close()
+
+
+def _lead(address: str, stop: Stop, helped: Ranks) -> int:
+    """Do a job, alone or with helpers."""
     try:
         with JobFolder(address) as folder, FileLock(folder.local / ".lock", blocking=False):
             handler = _log_into(folder.local / "log.txt")
             try:
-                return _in_folder(folder, stop)
+                return _in_folder(folder, stop, helped)
             finally:
                 _log.removeHandler(handler)
                 logging.getLogger("py.warnings").removeHandler(handler)
@@ -61,7 +83,7 @@ def _prepare_environment() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _in_folder(folder: JobFolder, stop: Stop) -> int:
+def _in_folder(folder: JobFolder, stop: Stop, helped: Ranks) -> int:
     record = Record(folder.local)
     try:
         job = Job.read(folder.local)
@@ -81,7 +103,7 @@ def _in_folder(folder: JobFolder, stop: Stop) -> int:
         with record.phase("starting"):
             from training.work import work
 
-        work(job, folder.local, record, reporter, stop)
+        work(job, folder.local, record, reporter, stop, helped)
         reporter.write("done")
         record.write("done")
         # Nothing goes on from here: the adapter holds what was learned.

@@ -30,6 +30,7 @@ from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
 from training.preference_step import PreferenceStep, Preferred
 from training.progress import Reporter
 from training.prompt import Answers, Form, Renderer
+from training.ranks import Begin, Ranks
 from training.result import Record
 from training.speed import pace_key
 from training.stop import Stop, StopRequestedError
@@ -50,6 +51,7 @@ class _Work:
     base: Path
     renderer: Renderer
     device: torch.device
+    ranks: Ranks
 
     @property
     def base_name(self) -> str:
@@ -57,8 +59,8 @@ class _Work:
         return base_model.DEFAULT_NAME if self.job.base_model == "default" else self.job.base_model
 
 
-def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop) -> None:
-    """Do a job whose folder is local.
+def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop, ranks: Ranks) -> None:
+    """Do a job whose folder is local; of several processes the one that leads.
 
     Raises:
         StopRequestedError: someone asked to stop; a checkpoint holds what was done.
@@ -67,7 +69,7 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
     with record.phase("loading"):
         hardware.use_threads()
         device = hardware.choose_device(job.device)
-        record.about["hardware"] = hardware.describe(device)
+        record.about["hardware"] = hardware.describe(device) | {"devices": ranks.size}
     with record.phase("fetching"):
         reporter.write("loading", message="base model")
         base = base_model.resolve(job.base_model, base_model.default_cache())
@@ -78,7 +80,7 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop)
             "folder": str(base),
             "config": config_hash(base),
         }
-    at_work = _Work(job, folder, record, reporter, stop, base, renderer, device)
+    at_work = _Work(job, folder, record, reporter, stop, base, renderer, device, ranks)
     try:
         _train(at_work) if job.kind == "train" else _score(at_work)
     finally:
@@ -97,6 +99,7 @@ def _train(at: _Work) -> None:
         validation = _encode(at, VALIDATION) if VALIDATION in sets else Encoded()
         form = scored_form(job, train.forms)
         at.reporter.write("loading", message="weights")
+        at.ranks.send(Begin(at.folder, at.base))
         student = methods.begin(at.base, config, at.device, at.base_name)
         at.record.about["hardware"]["weights"] = methods.precision(config, at.device)
         at.stop.check()
@@ -117,6 +120,7 @@ def _train(at: _Work) -> None:
             reporter=at.reporter,
             stop=at.stop,
             judge=scorer if by_macro_f1 else None,
+            ranks=at.ranks,
         )
     with at.record.phase("training"):
         trained = loop.run()
@@ -271,6 +275,7 @@ def _preference_step(
         checkpoints=checkpoints,
         reporter=at.reporter,
         stop=at.stop,
+        ranks=at.ranks,
     )
 
 

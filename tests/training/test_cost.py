@@ -28,8 +28,8 @@ from training.cost import (
     training_work,
 )
 from training.job import Config
-from training.machine import has_bf16_units
 from training.layout import PackedRow, pack, tokens_computed
+from training.machine import has_bf16_units
 from training.prompt import Example, Renderer
 from training.student import Student
 

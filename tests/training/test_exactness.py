@@ -79,6 +79,23 @@ def gradients(student: Student) -> dict[str, torch.Tensor]:
     return found
 
 
+def test_bf16_learns_what_fp32_learns(tiny: Path, renderer: Renderer) -> None:
+    examples = examples_of(renderer, make_rows(8))
+    row = next(pack(examples, 4096))
+    losses, found = [], []
+    for dtype in (torch.float32, torch.bfloat16):
+        student = moved(new_student(tiny, CONFIG, torch.device("cpu"), "tiny"))
+        for weight in (weight for weight in student.model.parameters() if not weight.requires_grad):
+            weight.data = weight.data.to(dtype)
+        loss = student.loss_sum(row)
+        torch.autograd.backward(loss)
+        losses.append(loss.item())
+        found.append(torch.cat([weight.grad.flatten() for weight in student.trained_parameters().values()]))
+        assert {weight.dtype for weight in student.trained_parameters().values()} == {torch.float32}
+    assert losses[1] == pytest.approx(losses[0], rel=3e-2)
+    assert torch.nn.functional.cosine_similarity(*found, dim=0) > 0.99
+
+
 def test_packed_loss_and_gradients_equal_plain_hugging_face(
     student: Student, examples: list[Example], tmp_path: Path
 ) -> None:

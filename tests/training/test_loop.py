@@ -14,6 +14,7 @@ import torch
 from tests.training.conftest import examples_of, make_rows
 from training.checkpoints import Best, Checkpoints, Snapshot
 from training.cost import steps_in
+from training.gradients import Gradients
 from training.job import Config
 from training.loop import Loop, Trained, TrainingError
 from training.objective import Teaching
@@ -271,13 +272,13 @@ def test_a_loss_that_is_no_number_stops_with_step_and_rows(
 ) -> None:
     steps = 0
 
-    def gradients(self: Loop, batch: Sequence[int]) -> float:
+    def add(self: Gradients, batch: Sequence[int], share: Sequence[int]) -> float:
         nonlocal steps
         steps += 1
-        return original(self, batch) if steps < 4 else float("nan")
+        return original(self, batch, share) if steps < 4 else float("nan")
 
-    original = Loop.gradients
-    monkeypatch.setattr(Loop, "gradients", gradients)
+    original = Gradients.add
+    monkeypatch.setattr(Gradients, "add", add)
     with pytest.raises(TrainingError, match=r"the loss became nan .* at step 4 of .* rows r\d") as failure:
         train(tmp_path, checkpoint_seconds=0.0)
     assert "learning rate" in failure.value.hint

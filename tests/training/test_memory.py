@@ -15,6 +15,7 @@ from tests.training.conftest import examples_of, make_rows
 from tests.training.test_exactness import CONFIG, gradients, moved
 from training.checkpoints import Checkpoints
 from training.fitting import attempt, in_rows_that_fit
+from training.gradients import Gradients
 from training.job import Config
 from training.layout import PackedRow, pack, smaller_budget
 from training.loop import Loop, Trained
@@ -102,7 +103,9 @@ def test_a_step_that_does_not_fit_is_computed_again_with_the_same_gradients(
     # The first rows of the step fit, so that gradients of an attempt that failed are there to be left out.
     longest = max(len(row.ids) for row in pack(examples, student.row_tokens))
     student.room = longest - 1
-    again = in_rows_that_fit(student, examples, lambda: loop._gradients_anew(everything))
+    again = in_rows_that_fit(
+        student, examples, lambda: Gradients(loop.objective)._from_none(everything, everything)
+    )
     assert student.failures
     assert student.row_tokens <= longest // 2
     assert again == pytest.approx(whole, rel=1e-5)

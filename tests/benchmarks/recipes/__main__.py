@@ -75,7 +75,7 @@ def main(
         f"{result['timings']['training'] / 60:.1f} min",
         result["hardware"]["weights"],
     ]
-    print("|", " | ".join([what, f"{train:,}", str(seed), *figures]), "|", flush=True)
+    typer.echo(f"| {' | '.join([what, f'{train:,}', str(seed), *figures])} |")
 
 
 def _config(preset: str, settings: list[str], seed: int) -> Config:

@@ -1,0 +1,51 @@
+"""The gradients of an objective, of a whole batch or of a share of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from training.fitting import in_rows_that_fit
+from training.objective import Objective
+
+
+class Gradients:
+    """Puts gradients in place at a student's weights.
+
+    Args:
+        objective: what is learned.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._parameters = objective.student.trained_parameters()
+
+    def add(self, batch: Sequence[int], share: Sequence[int]) -> float:
+        """Add a share's gradients; its loss is summed over its rows and divided once, for the whole batch.
+
+        Returns:
+            Its part of the batch's loss.
+        """
+        weight = self._objective.weight(batch)
+        total = 0.0
+        for of_row, _ in self._objective.losses(share):
+            loss = of_row / weight
+            torch.autograd.backward(loss)
+            total += loss.item()
+        return total
+
+    def anew(self, batch: Sequence[int], share: Sequence[int]) -> float:
+        """The same from none, in rows that fit into memory.
+
+        Raises:
+            MemoryShortError: an example does not fit alone.
+        """
+        student, examples = self._objective.student, self._objective.examples_of(share)
+        return in_rows_that_fit(student, examples, lambda: self._from_none(batch, share))
+
+    def _from_none(self, batch: Sequence[int], share: Sequence[int]) -> float:
+        # What an attempt that failed has added is gone.
+        for parameter in self._parameters.values():
+            parameter.grad = None
+        return self.add(batch, share)
