@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging as transformers_logging
 
@@ -35,7 +36,7 @@ from training.rows import LARGEST_ROW, SCORED_TOKENS
 from training.targets import check_ranks, check_targets
 
 _HEAD_ROWS = 512
-"""Positions for which the head is computed at once where no gradient is needed."""
+"""Positions for which the head is computed at once."""
 
 
 @contextmanager
@@ -171,8 +172,7 @@ class Student:
 
     def loss_sum(self, row: PackedRow) -> Tensor:
         """The loss summed over a row's learned tokens; the head sees no other token."""
-        states = self.hidden(row)[row.learned_from.to(self.device)]
-        return functional.cross_entropy(self.logits(states), row.targets.to(self.device), reduction="sum")
+        return self._losses(row).sum()
 
     def answer_log_probabilities(self, row: PackedRow, lengths: Sequence[int]) -> Tensor:
         """The logarithm of P(answer) for each example of a row, (E,) in fp32.
@@ -181,9 +181,26 @@ class Student:
             row: a packed row.
             lengths: learned tokens of each example, in the row's order; the end token is one.
         """
-        states = self.hidden(row)[row.learned_from.to(self.device)]
-        losses = functional.cross_entropy(self.logits(states), row.targets.to(self.device), reduction="none")
-        return -torch.stack([of_answer.sum() for of_answer in torch.split(losses, list(lengths))])
+        return -torch.stack([of_answer.sum() for of_answer in self._losses(row).split(list(lengths))])
+
+    def _losses(self, row: PackedRow) -> Tensor:
+        """The loss of each learned token, (L,) in fp32.
+
+        Logits take far more memory than states, so only those of one chunk are there at a time:
+        where there are several, the backward pass computes each chunk's again.
+        """
+        chunks = zip(
+            self.hidden(row)[row.learned_from.to(self.device)].split(_HEAD_ROWS),
+            row.targets.to(self.device).split(_HEAD_ROWS),
+            strict=True,
+        )
+        if len(row.targets) <= _HEAD_ROWS:
+            return self._losses_of(*next(chunks))
+        anew = partial(checkpoint, self._losses_of, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([anew(*chunk) for chunk in chunks])
+
+    def _losses_of(self, states: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(self.logits(states), targets, reduction="none")
 
     @torch.no_grad()
     def prefill(self, ids: tuple[int, ...]) -> Prefix:

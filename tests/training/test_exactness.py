@@ -79,6 +79,18 @@ def gradients(student: Student) -> dict[str, torch.Tensor]:
     return found
 
 
+def test_the_heads_chunks_change_nothing(
+    student: Student, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = range(len(examples))
+    whole = loop_of(student, examples, tmp_path).gradients(everything)
+    found = gradients(student)
+    monkeypatch.setattr("training.student._HEAD_ROWS", 5)
+    assert loop_of(student, examples, tmp_path).gradients(everything) == pytest.approx(whole, rel=1e-6)
+    for name, gradient in gradients(student).items():
+        torch.testing.assert_close(gradient, found[name], rtol=1e-5, atol=1e-6)
+
+
 def test_bf16_learns_what_fp32_learns(tiny: Path, renderer: Renderer) -> None:
     examples = examples_of(renderer, make_rows(8))
     row = next(pack(examples, 4096))

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.training.conftest import examples_of, make_rows
 from tests.training.test_exactness import CONFIG, gradients, moved
 from training.checkpoints import Checkpoints
-from training.fitting import attempt, in_rows_that_fit
+from training.fitting import attempt
 from training.gradients import Gradients
 from training.job import Config
 from training.layout import PackedRow, pack, smaller_budget
@@ -103,9 +103,7 @@ def test_a_step_that_does_not_fit_is_computed_again_with_the_same_gradients(
     # The first rows of the step fit, so that gradients of an attempt that failed are there to be left out.
     longest = max(len(row.ids) for row in pack(examples, student.row_tokens))
     student.room = longest - 1
-    again = in_rows_that_fit(
-        student, examples, lambda: Gradients(loop.objective)._from_none(everything, everything)
-    )
+    again = Gradients(loop.objective).anew(everything, everything)
     assert student.failures
     assert student.row_tokens <= longest // 2
     assert again == pytest.approx(whole, rel=1e-5)
