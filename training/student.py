@@ -181,7 +181,7 @@ class Student:
             row: a packed row.
             lengths: learned tokens of each example, in the row's order; the end token is one.
         """
-        return -torch.stack([of_answer.sum() for of_answer in self._losses(row).split(list(lengths))])
+        return -torch.stack([of_answer.sum() for of_answer in torch.split(self._losses(row), list(lengths))])
 
     def _losses(self, row: PackedRow) -> Tensor:
         """The loss of each learned token, (L,) in fp32.
@@ -190,8 +190,8 @@ class Student:
         where there are several, the backward pass computes each chunk's again.
         """
         chunks = zip(
-            self.hidden(row)[row.learned_from.to(self.device)].split(_HEAD_ROWS),
-            row.targets.to(self.device).split(_HEAD_ROWS),
+            torch.split(self.hidden(row)[row.learned_from.to(self.device)], _HEAD_ROWS),
+            torch.split(row.targets.to(self.device), _HEAD_ROWS),
             strict=True,
         )
         if len(row.targets) <= _HEAD_ROWS:

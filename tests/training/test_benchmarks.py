@@ -39,6 +39,7 @@ def setting(tiny: Path, tmp_path: Path) -> Setting:
         model=tiny,
         model_name="tiny",
         device=torch.device("cpu"),
+        precision="float32",
         posts_path=SAMPLE,
         batch=4,
         batches=2,
@@ -198,12 +199,12 @@ def test_contestants_learn_the_same_from_the_same_model(setting: Setting, exampl
     for name in ("overrule", "padded_loop"):
         assert len(turns[name]) == 2
         check_work(name, turns[name], examples)
-        assert check_loss(name, turns[name][0], examples, losses, "cpu") < 1e-5
+        assert check_loss(name, turns[name][0], examples, losses, "float32") < 1e-5
     assert turns["overrule"][0].about["rows"] >= 1
     with pytest.raises(ContestError, match="it was given 8 with"):
         check_work("overrule", turns["overrule"], [replace(examples[0], answer=2), *examples[1:]])
     with pytest.raises(ContestError, match="its speed says nothing"):
-        check_loss("overrule", turns["overrule"][0], examples, [loss * 1.01 for loss in losses], "cpu")
+        check_loss("overrule", turns["overrule"][0], examples, [loss * 1.01 for loss in losses], "float32")
 
 
 def test_a_contestant_that_breaks_off_is_told_with_its_last_words(

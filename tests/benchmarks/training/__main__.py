@@ -24,6 +24,7 @@ from tests.benchmarks.training.speed import tune as measure_tune
 from tests.benchmarks.training.start import StartError
 from tests.benchmarks.training.start import start as measure_start
 from training import base_model, hardware
+from training.job import Precision
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -35,6 +36,7 @@ PostsOption = Annotated[Path, typer.Option(help="A CSV file with the columns tex
 ModelOption = Annotated[str, typer.Option(help="A folder, a hub id, or default.")]
 ShapeOption = Annotated[Shape | None, typer.Option(help="Random weights of this shape instead of a model.")]
 DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")]
+PrecisionOption = Annotated[Precision, typer.Option(help="auto is bf16 where the device has units for it.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Examples in an optimiser step.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Steps in a turn; 1 on a CPU, 16 on a GPU.")]
 RoundsOption = Annotated[int, typer.Option(min=1, help="Turns of each contestant that count.")]
@@ -50,6 +52,7 @@ def _run(
     model: str,
     shape: Shape | None,
     device: Device,
+    precision: Precision,
     rounds: int,
     json_path: Path | None,
     batch: int = 16,
@@ -72,6 +75,7 @@ def _run(
                 model=folder,
                 model_name=shape if shape is not None else model,
                 device=torch_device,
+                precision=precision,
                 posts_path=posts,
                 batch=batch,
                 batches=steps or (1 if torch_device.type == "cpu" else 16),
@@ -95,6 +99,7 @@ def speed(
     model: ModelOption = "default",
     shape: ShapeOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     batch: BatchOption = 16,
     steps: StepsOption = None,
     rounds: RoundsOption = 5,
@@ -109,6 +114,7 @@ def speed(
         model=model,
         shape=shape,
         device=device,
+        precision=precision,
         batch=batch,
         steps=steps,
         rounds=rounds,
@@ -122,6 +128,7 @@ def growth(
     model: ModelOption = "default",
     shape: ShapeOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     rounds: RoundsOption = 5,
     json_path: JsonOption = None,
 ) -> None:
@@ -132,6 +139,7 @@ def growth(
         model=model,
         shape=shape,
         device=device,
+        precision=precision,
         rounds=rounds,
         json_path=json_path,
     )
@@ -143,6 +151,7 @@ def share(
     model: ModelOption = "default",
     shape: ShapeOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     batch: BatchOption = 16,
     steps: StepsOption = None,
     rounds: RoundsOption = 5,
@@ -156,6 +165,7 @@ def share(
         model=model,
         shape=shape,
         device=device,
+        precision=precision,
         batch=batch,
         steps=steps,
         rounds=rounds,
@@ -169,6 +179,7 @@ def start(
     model: ModelOption = "default",
     shape: ShapeOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     rounds: RoundsOption = 5,
     policy: PolicyOption = 250,
     json_path: JsonOption = None,
@@ -180,6 +191,7 @@ def start(
         model=model,
         shape=shape,
         device=device,
+        precision=precision,
         rounds=rounds,
         json_path=json_path,
     )
@@ -191,6 +203,7 @@ def everything(
     model: ModelOption = "default",
     shape: ShapeOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     batch: BatchOption = 16,
     steps: StepsOption = None,
     rounds: RoundsOption = 5,
@@ -209,6 +222,7 @@ def everything(
         model=model,
         shape=shape,
         device=device,
+        precision=precision,
         batch=batch,
         steps=steps,
         rounds=rounds,
@@ -223,6 +237,7 @@ def tune(
     model: ModelOption = "default",
     shape: ShapeOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     batch: BatchOption = 16,
     steps: StepsOption = None,
     rounds: RoundsOption = 2,
@@ -237,6 +252,7 @@ def tune(
         model=model,
         shape=shape,
         device=device,
+        precision=precision,
         batch=batch,
         steps=steps,
         rounds=rounds,

@@ -16,7 +16,7 @@ from typing import Any
 from tests.benchmarks.training.posts import ROOT
 from tests.benchmarks.training.task import Task, Tokens, Turn
 
-LOSS_TOLERANCE = {"cpu": 1e-3, "cuda": 3e-2}
+LOSS_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
 """How far a first step's loss may lie from the reference, of itself: fp32's rounding, and bf16's."""
 
 _PACKAGE = "tests.benchmarks.training.contestants"
@@ -188,7 +188,7 @@ def check_work(name: str, turns: Sequence[Turn], examples: Sequence[Tokens]) -> 
 
 
 def check_loss(
-    name: str, turn: Turn, examples: Sequence[Tokens], losses: Sequence[float], device: str
+    name: str, turn: Turn, examples: Sequence[Tokens], losses: Sequence[float], dtype: str
 ) -> float:
     """That a contestant's very first step began from the same model.
 
@@ -197,7 +197,7 @@ def check_loss(
         turn: its warm-up.
         examples: what it was given.
         losses: loss per learned token of each example alone under the base model.
-        device: what it computed on.
+        dtype: of the base model's weights.
 
     Returns:
         How far its loss lies from what it has to be, of the latter.
@@ -211,7 +211,7 @@ def check_loss(
     summed = sum(weight * losses[index] for weight, index in zip(weights, turn.first, strict=True))
     expected = summed / sum(weights)
     distance = abs(turn.first_loss - expected) / expected
-    if not distance <= LOSS_TOLERANCE[device]:
+    if not distance <= LOSS_TOLERANCE[dtype]:
         raise ContestError(
             f"{name} began with a loss of {turn.first_loss:.5f} on examples whose loss is {expected:.5f}: "
             "it does not compute the same, so its speed says nothing"

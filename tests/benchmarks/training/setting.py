@@ -17,6 +17,7 @@ from tests.benchmarks.training.figures import table
 from tests.benchmarks.training.posts import Post, read_posts
 from tests.benchmarks.training.task import Task, Tokens, Turn, write_examples
 from training import hardware
+from training.job import Precision
 
 Bars = dict[str, float]
 """A bar by column of issue 3's table: "cpu" and "cuda" with the default model, "cuda, llama-8b"."""
@@ -30,6 +31,7 @@ class Setting:
         model: the base model's folder.
         model_name: what it is called: "default", a shape, or the folder.
         device: what is computed on.
+        precision: of the base model's weights, as the trainer's setting has it.
         posts_path: the file of posts.
         batch: examples in an optimiser step.
         batches: optimiser steps in a turn.
@@ -40,6 +42,7 @@ class Setting:
     model: Path
     model_name: str
     device: torch.device
+    precision: Precision
     posts_path: Path
     batch: int
     batches: int
@@ -50,6 +53,11 @@ class Setting:
     def posts(self) -> list[Post]:
         """The file's posts."""
         return read_posts(self.posts_path)
+
+    @property
+    def dtype(self) -> str:
+        """What the base model's weights are kept in."""
+        return str(hardware.weights_dtype(self.device, self.precision)).removeprefix("torch.")
 
     @property
     def column(self) -> str:
@@ -63,6 +71,7 @@ class Setting:
         fields: dict[str, Any] = {
             "model": str(self.model),
             "device": self.device.type,
+            "dtype": self.dtype,
             "examples": str(path),
             "batch": self.batch,
             "batches": self.batches,
@@ -82,6 +91,7 @@ class Setting:
         """What a report says of it."""
         return {
             "machine": hardware.describe(self.device) | {"load_before": os.getloadavg()[0]},
+            "weights": self.dtype,
             "model": self.model_name,
             "posts": self.posts_path.name,
             "rounds": self.rounds,

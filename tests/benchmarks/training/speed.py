@@ -94,7 +94,7 @@ class Contest:
         turns = play(contestants, self.task, self.setting.rounds, self.setting.folder, say=say)
         for name, of in turns.items():
             check_work(name, of, self.examples)
-            check_loss(name, of[0], self.examples, self.losses, self.setting.device.type)
+            check_loss(name, of[0], self.examples, self.losses, self.setting.dtype)
         return turns
 
     def report(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], **data: Any) -> Report:

@@ -44,7 +44,8 @@ class Task:
 
     Attributes:
         model: the base model's folder.
-        device: "cpu" (fp32) or "cuda" (bf16, LoRA weights in fp32).
+        device: "cpu" or "cuda".
+        dtype: of the base model's weights, "float32" or "bfloat16"; LoRA weights are in fp32.
         examples: the file of examples.
         batch: examples in one optimiser step.
         batches: optimiser steps in one turn, which is one epoch.
@@ -55,6 +56,7 @@ class Task:
 
     model: str
     device: str
+    dtype: str
     examples: str
     batch: int
     batches: int

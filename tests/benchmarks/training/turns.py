@@ -49,7 +49,7 @@ class Turns:
 
     @property
     def dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.task.device == "cuda" else torch.float32
+        return {"bfloat16": torch.bfloat16, "float32": torch.float32}[self.task.dtype]
 
     def begin(self) -> bool:
         """Wait for the word and start the clock; False where no more turns come."""

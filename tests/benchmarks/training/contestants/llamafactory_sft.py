@@ -92,7 +92,7 @@ def main() -> None:
             "gradient_accumulation_steps": rows_in_step // per_call,
             "learning_rate": task.learning_rate,
             "seed": task.seed,
-            "bf16": task.device == "cuda",
+            "bf16": task.dtype == "bfloat16",
             "use_cpu": task.device == "cpu",
             "save_strategy": "no",
             "report_to": "none",

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.benchmarks.training.task import Task, Tokens
 from tests.benchmarks.training.turns import Turns, leave
+from training import methods
 from training.checkpoints import Checkpoints
 from training.job import Config
 from training.layout import pack
@@ -19,7 +20,7 @@ from training.objective import Teaching
 from training.progress import Reporter
 from training.prompt import Example
 from training.stop import Stop
-from training.student import Student, new_student
+from training.student import Student
 
 EVENTS = "progress.jsonl"
 
@@ -76,6 +77,7 @@ def config_of(task: Task, examples: Sequence[Tokens]) -> Config:
         rank=task.rank,
         alpha=task.alpha,
         layers=1.0,
+        precision="float32" if task.dtype == "float32" else "auto",
         max_length=max(32, *(len(one.ids) for one in examples)),
         seed=task.seed,
     )
@@ -111,7 +113,7 @@ def main() -> None:
     turns = Turns.from_command_line()
     task = turns.task
     config = config_of(task, turns.examples)
-    student = new_student(Path(task.model), config, turns.device, task.model)
+    student = methods.begin(Path(task.model), config, turns.device, task.model)
     with tempfile.TemporaryDirectory() as folder:
         referee = Referee(turns, Path(folder) / EVENTS)
         examples = [example_of(one) for one in turns.examples]

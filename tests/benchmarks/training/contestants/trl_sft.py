@@ -38,7 +38,7 @@ def main() -> None:
             gradient_accumulation_steps=rows_in_step // per_call,
             learning_rate=task.learning_rate,
             seed=task.seed,
-            bf16=task.device == "cuda",
+            bf16=task.dtype == "bfloat16",
             use_cpu=task.device == "cpu",
             model_init_kwargs=model_init,
             save_strategy="no",
