@@ -28,12 +28,13 @@ class Gradients:
             Its part of the batch's loss.
         """
         weight = self._objective.weight(batch)
-        total = 0.0
+        # Added up where it is computed: asking for each row's would make a GPU wait for this process.
+        total = torch.zeros((), dtype=torch.float64, device=self._objective.student.device)
         for of_row, _ in self._objective.losses(share):
             loss = of_row / weight
             torch.autograd.backward(loss)
-            total += loss.item()
-        return total
+            total += loss.detach()
+        return total.item()
 
     def anew(self, batch: Sequence[int], share: Sequence[int]) -> float:
         """The same from none, in rows that fit into memory.

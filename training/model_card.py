@@ -91,6 +91,16 @@ def _policy(card: Card) -> str:
     return f"## Policy\n\nVersion {card.policy.version}. A post has any number of these, or none.\n\n{rules}"
 
 
+def _preferred(card: Card) -> str:
+    preference = card.config.preference
+    if preference is None:
+        return ""
+    return (
+        " A preference step followed, which that loss is taken after: DPO on people's corrected answers over "
+        f"the teacher's wrong ones, with β = {preference.beta:g}."
+    )
+
+
 def _training(card: Card, hashes: Mapping[str, Any], train: Encoded) -> str:
     settings = card.config.model_dump(mode="json")
     if card.config.method == "full":
@@ -105,7 +115,7 @@ def _training(card: Card, hashes: Mapping[str, Any], train: Encoded) -> str:
             "## Training",
             f"{train.rows_used:,} posts made {len(train.examples):,} examples with {train.learned_tokens:,} "
             f"learned tokens. The weights are those after step {card.step}, with a validation loss of {loss} "
-            "a token.",
+            f"a token.{_preferred(card)}",
             _table(("label", "training posts"), [*counts, ("none", f"{train.without_labels:,}")]),
             _table(("setting", "value"), [(f"`{name}`", _value(value)) for name, value in settings.items()]),
             _table(("of what", "sha256"), [(name, f"`{digest}`") for name, digest in facts]),

@@ -377,6 +377,11 @@ def done(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_model_card_names_the_step(done: Path) -> None:
+    card = (done / "adapter" / "README.md").read_text("utf-8")
+    assert "A preference step followed, which that loss is taken after" in card
+
+
 def test_a_job_tells_what_the_step_learned_and_changed(done: Path) -> None:
     result, metrics = result_of(done), metrics_of(done)
     assert {"pairs.parquet", "validation_pairs.parquet"} <= set(result["hashes"]["data"])

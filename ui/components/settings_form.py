@@ -25,6 +25,7 @@ _NAMES = {
     "dora": "DoRA",
     "targets": "LoRA targets",
     "layers": "Layers that learn",
+    "precision": "Precision",
     "weight_decay": "Weight decay",
     "max_grad_norm": "Gradient norm, at most",
     "max_length": "Sequence length",
@@ -34,7 +35,12 @@ _NAMES = {
     "seed": "Seed",
     "preference": "Preference step",
 }
-_OPTIONS = {"answers": words.ANSWERS, "choose": words.CHOICES, "method": words.METHODS}
+_OPTIONS = {
+    "answers": words.ANSWERS,
+    "choose": words.CHOICES,
+    "method": words.METHODS,
+    "precision": words.PRECISIONS,
+}
 
 
 def settings_form(preset: str) -> Config:

@@ -75,6 +75,8 @@ ANSWERS = {
 
 METHODS = {"lora": "LoRA", "qlora": "QLoRA (base model in 4 bits)", "full": "all weights"}
 
+PRECISIONS = {"auto": "bf16 where that is faster", "float32": "fp32"}
+
 CHOICES = {"loss": "the lowest validation loss", "macro_f1": "the highest macro-F1"}
 
 
