@@ -50,3 +50,11 @@ def test_output_and_gradients_equal_dense_attention(
         found.append([output.detach(), query.grad, key.grad, value.grad])
     for ours, dense in zip(*found, strict=True):
         torch.testing.assert_close(ours, dense, rtol=1e-4, atol=2e-5)
+
+
+def test_bf16_is_computed_in_fp32_on_a_cpu() -> None:
+    torch.manual_seed(0)
+    segments = Segments(40, (1, 33, 2))
+    given = [torch.randn(1, heads, 76, 16).to(torch.bfloat16) for heads in (4, 2, 2)]
+    exact = packed_attention(*(states.float() for states in given), segments, 0.3)
+    assert torch.equal(packed_attention(*given, segments, 0.3), exact.to(torch.bfloat16))
