@@ -39,6 +39,7 @@ class Machine(BaseModel):
     processor: str | None = None
     cores: int | None = None
     gpu: str | None = None
+    devices: int = 1
     torch: str | None = None
     overrule: str | None = None
 

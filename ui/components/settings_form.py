@@ -99,7 +99,7 @@ def box(name: str, label: str, field: FieldInfo, value: Any, *, key: str) -> Any
         max_value=high if high is None or whole else float(high),
         value=value,
         step=1 if whole else value / 2 or 0.01,
-        format="%d" if whole else "%g",
+        format="%d" if whole else "%.3g",
         placeholder="never" if name == "patience" else None,
         help=about,
         key=key,

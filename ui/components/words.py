@@ -75,9 +75,9 @@ ANSWERS = {
 
 METHODS = {"lora": "LoRA", "qlora": "QLoRA (base model in 4 bits)", "full": "all weights"}
 
-PRECISIONS = {"auto": "bf16 where that is faster", "float32": "fp32"}
+PRECISIONS = {"auto": "automatic", "float32": "fp32"}
 
-CHOICES = {"loss": "the lowest validation loss", "macro_f1": "the highest macro-F1"}
+CHOICES = {"loss": "lowest loss", "macro_f1": "highest macro-F1"}
 
 
 def phase(name: str | None) -> str:
