@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
@@ -11,11 +11,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from training import ranks
+from training.memory import is_out_of_memory
 from training.progress import Phase
-from training.ranks import Compute, Learn, Message, Ranks
+from training.ranks import Begin, Compute, Learn, Message, Ranks
 
 _PATIENCE = timedelta(days=7)
 """Helpers wait while the leader validates and scores, however long that takes."""
+
+
+_CPU = torch.device("cpu")
 
 
 class HelperError(Exception):
@@ -39,7 +43,7 @@ class Leader(Ranks):
 
     def __init__(self) -> None:
         self.size = ranks.count()
-        self._in_step = False
+        self._loading = False
 
     def send(self, message: Message) -> None:
         """Tell the helpers something.
@@ -47,64 +51,94 @@ class Leader(Ranks):
         Raises:
             HelperError: one is gone.
         """
-        try:
-            dist.broadcast_object_list([message], src=0, device=torch.device("cpu"))
-        except RuntimeError as error:
-            raise _gone(error) from error
+        with _gone_if_it_fails():
+            dist.broadcast_object_list([message], src=0, device=_CPU)
+        self._loading = isinstance(message, Begin)
+
+    def ready(self) -> None:
+        """Wait until all helpers have loaded.
+
+        Raises:
+            HelperError: one could not.
+        """
+        self._loading = False
+        agree(None)
 
     def learn(
         self, stage: Phase, batch: Sequence[int], parameters: Iterable[Tensor], compute: Compute
     ) -> float:
         """Put a batch's gradients in place, by all processes together."""
         self.send(Learn(stage, tuple(batch)))
-        self._in_step = True
-        loss = together(batch, list(parameters), compute)
-        self._in_step = False
-        return loss
+        return together(batch, list(parameters), compute)
 
     def close(self) -> None:
-        """Let the helpers go. In the midst of a step they cannot listen: they end with this process."""
-        if not self._in_step:
-            with suppress(HelperError):
-                self.send(None)
-                leave()
+        """Let the helpers go."""
+        with suppress(HelperError):
+            if self._loading:
+                agree(HelperError("the leader could not load the job"))
+            self.send(None)
+            leave()
 
 
 def receive() -> Message:
     """What the leader sends next."""
     box: list[Message] = [None]
-    dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+    with _gone_if_it_fails():
+        dist.broadcast_object_list(box, src=0, device=_CPU)
     return box[0]
+
+
+def agree(error: Exception | None) -> None:
+    """Hear whether all processes could do their part.
+
+    Args:
+        error: why this one could not.
+
+    Raises:
+        Exception: `error` itself.
+        HelperError: another one could not; the message is its own.
+    """
+    said: list[str | None] = [None] * ranks.count()
+    with _gone_if_it_fails():
+        dist.all_gather_object(said, None if error is None else str(error))
+    if error is not None:
+        raise error
+    for number, why in enumerate(said):
+        if why is not None:
+            raise HelperError(f"process {number + 1} of {len(said)} could not go on: {why}")
 
 
 def together(batch: Sequence[int], parameters: Sequence[Tensor], compute: Compute) -> float:
     """A batch's loss and gradients at the leader's weights; N processes compute every Nth example each.
 
     Raises:
-        HelperError: another process is gone.
+        HelperError: another process is gone, or could not compute its share.
     """
+    _take_weights(parameters)
+    failed, loss = None, 0.0
     try:
-        weights = _flat(parameters)
-        dist.broadcast(weights, src=0)
-        with torch.no_grad():
-            for parameter, weight in zip(parameters, _split(weights, parameters), strict=True):
-                parameter.copy_(weight)
-    except RuntimeError as error:
-        raise _gone(error) from error
-    loss = torch.tensor(compute(batch[ranks.own() :: ranks.count()]), dtype=torch.float64)
-    gradients = _flat([torch.zeros_like(each) if each.grad is None else each.grad for each in parameters])
-    try:
-        dist.all_reduce(gradients)
-        dist.all_reduce(loss)
-    except RuntimeError as error:
-        raise _gone(error) from error
-    for parameter, gradient in zip(parameters, _split(gradients, parameters), strict=True):
+        loss = compute(batch[ranks.own() :: ranks.count()])
+    except Exception as error:  # noqa: BLE001 - the others wait to hear of it
+        failed = error
+    agree(failed)
+    gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+    whole = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    summed = torch.tensor(loss, dtype=torch.float64)
+    with _gone_if_it_fails():
+        dist.all_reduce(whole)
+        dist.all_reduce(summed)
+    for parameter, gradient in zip(parameters, _split(whole, parameters), strict=True):
         parameter.grad = gradient
-    return loss.item()
+    return summed.item()
 
 
-def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+@torch.no_grad()
+def _take_weights(parameters: Sequence[Tensor]) -> None:
+    weights = torch.cat([parameter.reshape(-1) for parameter in parameters])
+    with _gone_if_it_fails():
+        dist.broadcast(weights, src=0)
+    for parameter, weight in zip(parameters, _split(weights, parameters), strict=True):
+        parameter.copy_(weight)
 
 
 def _split(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
@@ -112,5 +146,11 @@ def _split(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     return [part.view_as(tensor) for part, tensor in zip(parts, like, strict=True)]
 
 
-def _gone(error: RuntimeError) -> HelperError:
-    return HelperError(f"another process of this run is gone: {error}")
+@contextmanager
+def _gone_if_it_fails() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise HelperError(f"another process of this run is gone: {error}") from error

@@ -341,7 +341,7 @@ def peak_memory(shape: Shape, config: Config, longest: int, device: Device) -> f
 
 
 def row_budget(shape: Shape, config: Config, device: Device, free: float) -> int:
-    """Tokens to a packed row: the largest row, halved until a fine-tune takes half of the free memory.
+    """Tokens to a packed row: the largest row, halved until it takes half of what the model leaves free.
 
     Halves of one number, so that a little more or less free memory gives the same rows, and thus
     the same bits.
@@ -352,8 +352,11 @@ def row_budget(shape: Shape, config: Config, device: Device, free: float) -> int
         device: where it is computed.
         free: bytes, before the base model is loaded.
     """
-    budget = LARGEST_ROW[device]
-    while budget > _SMALLEST_ROW and peak_memory(shape, config, budget, device) > free * _ROW_SHARE:
+    # In fp32 a GPU computes attention densely, whose memory grows with the square of a row.
+    budget = LARGEST_ROW["cpu" if _float(config, device) == _FLOAT else device]
+    fixed = peak_memory(shape, config, 0, device)
+    room = fixed + (free - fixed) * _ROW_SHARE
+    while budget > _SMALLEST_ROW and peak_memory(shape, config, budget, device) > room:
         budget //= 2
     return budget
 

@@ -36,14 +36,18 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
         return torch.device("cpu")
     if torch.cuda.is_available():
         index, there = ranks.on_this_machine(), torch.cuda.device_count()
-        if index >= there:
-            raise DeviceError(f"a process was started for GPU {index + 1} of {there}; start fewer")
+        if ranks.count() > there:
+            raise DeviceError(f"{ranks.count()} processes were started for {there} GPUs; start fewer")
         return torch.device("cuda", index)
     if wanted == "cuda":
         raise DeviceError(
             'the job asks for a GPU and none can be used here; set its device to "auto" or "cpu"'
         )
     return torch.device("cpu")
+
+
+_AMPERE = (8, 0)
+"""Older GPUs emulate bf16, and the kernels of packed rows do not know them."""
 
 
 def kind(device: torch.device) -> Device:
@@ -58,7 +62,8 @@ def weights_dtype(device: torch.device, precision: Precision) -> torch.dtype:
     """
     if precision == "float32":
         return torch.float32
-    has_units = torch.cuda.is_bf16_supported() if device.type == "cuda" else machine.has_bf16_units()
+    on_gpu = device.type == "cuda"
+    has_units = torch.cuda.get_device_capability(device) >= _AMPERE if on_gpu else machine.has_bf16_units()
     return torch.bfloat16 if has_units else torch.float32
 
 
@@ -97,10 +102,10 @@ def device_peak(device: torch.device) -> float | None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can still be taken: of the GPU where one is used, else of this machine."""
+    """Memory that this process can still take: of its GPU, else its share of this machine's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return machine.free_memory()
+    return machine.free_memory() // ranks.count()
 
 
 def memory_mb(device: torch.device) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 
 from training import hardware, methods
-from training.collective import receive, together
+from training.collective import HelperError, agree, receive, together
 from training.data import encode, read_rows
 from training.gradients import Gradients
 from training.job import PAIRS, Config, Job
@@ -14,8 +15,10 @@ from training.objective import Objective, Teaching, first_epoch
 from training.pairs import encode_pairs, read_pairs
 from training.preference import Preferring
 from training.prompt import Renderer
-from training.ranks import Begin, KeepLower, Learn
+from training.ranks import Begin, KeepLower, Learn, Message, Refer
 from training.student import Student
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +30,59 @@ class _Stage:
 
 
 def help_out() -> None:
-    """Do what the leader asks for until it asks no more."""
+    """Do what the leader asks for until it asks no more, or one process fails; the leader tells of it."""
     begin = receive()
     if not isinstance(begin, Begin):
         return
-    job = Job.read(begin.folder)
-    hardware.use_threads()
-    device = hardware.choose_device(job.device)
-    student = methods.begin(begin.base, job.config, device, job.base_model)
-    stages = {each.objective.stage.training: each for each in _stages(job, begin, student)}
-    parameters = list(student.trained_parameters().values())
-    while (asked := receive()) is not None:
+    try:
+        helper = _loaded(begin)
+        while (asked := receive()) is not None:
+            helper.do(asked)
+    except HelperError as error:
+        _log.warning("%s", error)
+
+
+def _loaded(begin: Begin) -> Helper:
+    """The helper that a run needs.
+
+    Raises:
+        Exception: it cannot be had; the leader has heard why.
+    """
+    try:
+        helper = Helper(begin)
+    except Exception as error:
+        agree(error)
+        raise
+    agree(None)
+    return helper
+
+
+class Helper:
+    """The leader's student and examples once more."""
+
+    def __init__(self, begin: Begin) -> None:
+        job = Job.read(begin.folder)
+        hardware.use_threads()
+        device = hardware.choose_device(job.device)
+        self._student = methods.begin(begin.base, job.config, device, job.base_model)
+        self._parameters = list(self._student.trained_parameters().values())
+        stages = _stages(job, begin, self._student)
+        self._stages = {each.objective.stage.training: each for each in stages}
+
+    def do(self, asked: Message) -> None:
+        """Do what the leader asks for."""
         match asked:
             case KeepLower(name):
-                stage = stages[name]
-                student.keep_lower(first_epoch(stage.objective, stage.config))
+                stage = self._stages[name]
+                self._student.keep_lower(first_epoch(stage.objective, stage.config))
+            case Refer(name):
+                objective = self._stages[name].objective
+                assert isinstance(objective, Preferring), "only a preference refers to the base model"
+                objective.refer(lambda _: None)
             case Learn(name, batch):
-                objective = stages[name].objective
-                if isinstance(objective, Preferring) and not objective.referred:
-                    objective.refer(lambda _: None)
-                together(batch, parameters, partial(Gradients(objective).anew, batch))
-            case Begin():
+                share = partial(Gradients(self._stages[name].objective).anew, batch)
+                together(batch, self._parameters, share)
+            case _:
                 raise AssertionError("a run begins once")
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.attention import Segments
 from training.layout import PackedRow, pack
 from training.prompt import Example
 
@@ -75,7 +76,8 @@ class LowerLayers:
         prefix = row.examples[0].prefix
         if prefix and prefix not in self._kept:
             ids = torch.tensor(prefix, device=self._device)
-            self._kept[prefix] = self._computed(input_ids=ids[None])
+            # As one segment, so that its attention is computed as in a packed row.
+            self._kept[prefix] = self._computed(input_ids=ids[None], segments=Segments(0, (len(prefix),)))
         for example in row.examples:
             if example not in self._kept:
                 self._compute(self._group[example])

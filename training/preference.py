@@ -57,11 +57,6 @@ class Preferring:
         self.beta = beta
         self._reference: Tensor | None = None
 
-    @property
-    def referred(self) -> bool:
-        """Whether the base model was asked."""
-        return self._reference is not None
-
     def refer(self, after_row: AfterRow) -> None:
         """Ask the base model about all pairs; once, for it never changes."""
         with self.student.base():

@@ -14,7 +14,7 @@ from training.objective import Objective, mean_loss
 from training.pairs import EncodedPairs
 from training.preference import Preferring
 from training.progress import Reporter
-from training.ranks import Ranks
+from training.ranks import Ranks, Refer
 from training.stop import Stop, StopRequestedError
 from training.student import Student
 
@@ -98,6 +98,7 @@ class PreferenceStep:
         self._taught = taught
         self._reporter = reporter
         self._stop = stop
+        self._ranks = ranks or Ranks()
         self._loop = Loop(
             student,
             self._learned,
@@ -106,7 +107,7 @@ class PreferenceStep:
             checkpoints=checkpoints,
             reporter=reporter,
             stop=stop,
-            ranks=ranks,
+            ranks=self._ranks,
         )
         self._plan()
 
@@ -122,6 +123,7 @@ class PreferenceStep:
         """
         self._reporter.begin()
         self._reporter.write("preferring", message="what the base model says of the pairs")
+        self._ranks.send(Refer("preferring"))
         self._learned.refer(self._after_row)
         if self._held_out is not None:
             self._held_out.refer(self._after_row)

@@ -53,6 +53,13 @@ class KeepLower:
 
 
 @dataclass(frozen=True, slots=True)
+class Refer:
+    """Asks for the base model to be asked about the pairs of one stage."""
+
+    stage: Phase
+
+
+@dataclass(frozen=True, slots=True)
 class Learn:
     """Asks for the gradients of a batch in one stage."""
 
@@ -60,7 +67,7 @@ class Learn:
     batch: tuple[int, ...]
 
 
-Message = Begin | KeepLower | Learn | None
+Message = Begin | KeepLower | Refer | Learn | None
 """What the leader sends; None says that the run is over."""
 
 
@@ -71,6 +78,9 @@ class Ranks:
 
     def send(self, message: Message) -> None:
         """Tell the helpers something."""
+
+    def ready(self) -> None:
+        """Wait until all helpers have loaded what `Begin` named."""
 
     def learn(self, stage: Phase, batch: Sequence[int], parameters: Iterable[Any], compute: Compute) -> float:
         """Put a batch's gradients in place, by all processes together.

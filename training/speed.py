@@ -20,7 +20,7 @@ _NO_MATTER = {
 """Settings that change how much there is to do, or what is learned, but not how fast it goes."""
 
 _FULL_ROWS = 32
-"""A larger batch only makes more rows of about the same length."""
+"""A larger batch makes longer rows, or more of them, which go about as fast."""
 
 
 def pace_key(config: Config) -> str:

@@ -122,6 +122,7 @@ def _train(at: _Work) -> None:
             judge=scorer if by_macro_f1 else None,
             ranks=at.ranks,
         )
+        at.ranks.ready()
     with at.record.phase("training"):
         trained = loop.run()
     at.record.about["training"] = _about(trained, train)

@@ -70,9 +70,14 @@ def trainer_environment(settings: Settings) -> dict[str, str]:
     return {"OVERRULE_MODEL_CACHE": str(settings.models.expanduser().resolve())}
 
 
+_RANKS = ("WORLD_SIZE", "RANK", "LOCAL_RANK")
+"""A worker that was started among several processes would have its trainer wait for others."""
+
+
 def local_environment(settings: Settings) -> dict[str, str]:
     """The environment of a trainer on this computer."""
-    passed_on = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    kept_back = {*_SECRETS, *_RANKS}
+    passed_on = {name: value for name, value in os.environ.items() if name not in kept_back}
     return passed_on | trainer_environment(settings)
 
 

@@ -52,7 +52,10 @@ def estimate(
         renderer = Renderer(folder, policy)
     except PromptError as error:
         raise InvalidInputError("This base model cannot be taught.", f"{error}.") from error
-    budget = pace.speed.row_tokens if pace else row_budget(shape, plan.config, plan.device, plan.free)
+    budget = row_budget(shape, plan.config, plan.device, plan.free)
+    if pace is not None and pace.alike:
+        # Memory may have run out for longer rows.
+        budget = min(budget, pace.speed.row_tokens)
     work = workload(plan, renderer, shape, budget)
     if work is None:
         found = cautions.cautions(cautions.Known(plan, policy, answers, shape))

@@ -150,8 +150,11 @@ def test_frozen_layers_whose_output_is_kept_are_computed_once(tiny: Path, exampl
 
 def test_a_row_is_as_long_as_half_of_the_memory_allows(tiny: Path) -> None:
     shape, config = Shape.read(tiny), Config(precision="float32")
-    least = peak_memory(shape, config, 1024, "cpu") * 2
+    fixed, whole = (peak_memory(shape, config, tokens, "cpu") for tokens in (0, 1024))
+    least = fixed + 2 * (whole - fixed)
     assert row_budget(shape, config, "cpu", 1e12) == 4096
+    assert row_budget(shape, config, "cuda", 1e12) == 4096
+    assert row_budget(shape, Config(), "cuda", 1e12) == 16384
     assert row_budget(shape, config, "cpu", least) == 1024
     assert row_budget(shape, config, "cpu", least - 1) == 512
     assert row_budget(shape, config, "cpu", 0) == 512

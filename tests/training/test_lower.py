@@ -51,6 +51,19 @@ def test_loss_and_gradients_stay_what_they_are(tiny: Path, examples: list[Exampl
         torch.testing.assert_close(kept, before, rtol=1e-4, atol=1e-6)
 
 
+def test_bf16_is_kept_too(tiny: Path, examples: list[Example]) -> None:
+    student = student_of(tiny)
+    for weight in student.model.parameters():
+        if not weight.requires_grad:
+            weight.data = weight.data.to(torch.bfloat16)
+    same = [example for example in examples if example.prefix == examples[0].prefix]
+    loss, *_ = loss_and_gradients(student, same[2:6])
+    assert student.keep_lower([same[:4], same[4:]])
+    kept, *_ = loss_and_gradients(student, same[2:6])
+    assert student.tokens_below
+    torch.testing.assert_close(kept, loss, rtol=3e-2, atol=0)
+
+
 def test_each_text_is_computed_once_and_in_any_order_to_the_same_bits(
     tiny: Path, examples: list[Example]
 ) -> None:

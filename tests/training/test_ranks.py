@@ -28,9 +28,9 @@ def config(**fields: Any) -> Config:
     return Config.model_validate(usual | {"max_length": 256, "rank": 4, "alpha": 8} | fields)
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path, *what: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, *TORCHRUN, "-m", "training", str(folder)],
+        [sys.executable, *TORCHRUN, *(what or ("-m", "training", str(folder)))],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -103,3 +103,22 @@ def test_a_job_that_cannot_be_done_lets_the_helpers_go(tiny: Path, tmp_path: Pat
     assert process.returncode != 0
     assert result(tmp_path)["status"] == "failed"
     assert "train.parquet is missing" in result(tmp_path)["reason"]
+
+
+def test_all_hear_why_one_could_not_go_on(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from training import collective, ranks\n"
+        "collective.join()\n"
+        "try:\n"
+        "    collective.agree(ValueError('a row is too long') if ranks.own() == 1 else None)\n"
+        "except (ValueError, collective.HelperError) as error:\n"
+        "    print(f'{ranks.own()}: {error}', flush=True)\n"
+        "collective.leave()\n",
+        "utf-8",
+    )
+    process = start(tmp_path, str(script))
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "0: process 2 of 2 could not go on: a row is too long" in said
+    assert "1: a row is too long" in said

@@ -33,6 +33,7 @@ def test_a_trainer_is_found_by_its_folder_stopped_and_killed(
 ) -> None:
     monkeypatch.setenv("STAND_IN_STEPS", "1000")
     monkeypatch.setenv("OVERRULE_TEACHER_KEY", "secret")
+    monkeypatch.setenv("WORLD_SIZE", "4")
     launcher = StandInLauncher(get_settings())
     assert launcher.find(tmp_path) is None
     process = launcher.start(tmp_path, "3")
@@ -41,6 +42,7 @@ def test_a_trainer_is_found_by_its_folder_stopped_and_killed(
     assert (found.pid, found.device) == (process.pid, "3")
     environment = Path(f"/proc/{process.pid}/environ").read_bytes() if sys.platform == "linux" else b""
     assert b"secret" not in environment
+    assert b"WORLD_SIZE" not in environment
     while not (tmp_path / "progress.jsonl").is_file():
         time.sleep(0.05)
     StandInLauncher(get_settings()).stop(found)
