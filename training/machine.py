@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import platform
@@ -18,6 +19,11 @@ MEGABYTE = 2**20
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 _SECONDS = 10
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_MALLOPT = {_TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * MEGABYTE, _MMAP_THRESHOLD: 32 * MEGABYTE}
+"""By the numbers of glibc's malloc.h: when to give memory back, how much to take at once beyond what
+is asked for, and from which size on memory lies apart and is always given back."""
 
 
 def usable_cores() -> int:
@@ -56,6 +62,18 @@ def free_memory() -> int:
     free = psutil.virtual_memory().available
     limit = _cgroup_room()
     return free if limit is None else min(free, limit)
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep what it frees for what it takes next, where the C library is glibc.
+
+    A step frees and takes the same memory as the one before; given back in between, it comes again
+    page by page, which took 5% to 10% of a step.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, size in _MALLOPT.items():
+            mallopt(option, size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +98,22 @@ def test_known_gpus_have_a_peak(name: str, tera: float) -> None:
 )
 def test_others_have_none(name: str) -> None:
     assert peak_flops(name) is None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed")
+@pytest.mark.parametrize("kept", [False, True])
+def test_freed_memory_is_kept(kept: bool) -> None:
+    script = (
+        "import resource, sys\n"
+        "from training.machine import keep_freed_memory\n"
+        f"if {kept}: keep_freed_memory()\n"
+        "taken = [bytearray(b'x') * 2**24 for _ in range(4)]; del taken\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(5):\n"
+        "    taken = [bytearray(b'x') * 2**24 for _ in range(4)]; del taken\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    faults = int(done.stdout)
+    # 20 times 16 MiB are 81,920 pages.
+    assert (faults < 10_000) is kept

@@ -17,6 +17,7 @@ from tests.benchmarks.training.task import read_examples
 from tests.benchmarks.training.turns import Turns
 from training.layout import pack
 from training.loop import Loop
+from training.machine import keep_freed_memory
 from training.prompt import Example
 from training.stop import Stop
 from training.student import Student, new_student
@@ -41,6 +42,7 @@ def timed(loop: Loop, student: Student, batch: list[Example], tokens: int, turns
 
 
 def main() -> None:
+    keep_freed_memory()
     turns = Turns.from_command_line()
     task = turns.task
     sets = {"short": turns.examples, "long": read_examples(Path(task.settings["long"]))}
