@@ -15,6 +15,7 @@ from tests.benchmarks.training import environments, peers
 from tests.benchmarks.training.contest import Contestant, ContestError, check_loss, check_work, once, play
 from tests.benchmarks.training.figures import Figure, examples_per_second, ratios, table, verdict
 from tests.benchmarks.training.flops import Shape, needed, seen_pairs
+from tests.benchmarks.training.growth import growth
 from tests.benchmarks.training.posts import SAMPLE, PostsError, nearest, policy_of, read_posts, render, spread
 from tests.benchmarks.training.setting import Setting
 from tests.benchmarks.training.start import start
@@ -220,3 +221,9 @@ def test_the_first_step_is_timed(setting: Setting) -> None:
     report = start(setting, 600)
     loading, step = report.rows
     assert 0 < float(loading[1].split()[0]) < float(step[1].split()[0])
+
+
+def test_growth_is_measured_in_one_row(setting: Setting) -> None:
+    report = growth(setting)
+    assert report.data["ratio"] > 0
+    assert [row[0] for row in report.rows] == sorted((row[0] for row in report.rows), key=int)

@@ -18,25 +18,24 @@ from tests.benchmarks.training.turns import Turns
 from training.layout import pack
 from training.loop import Loop
 from training.machine import keep_freed_memory
-from training.prompt import Example
 from training.stop import Stop
-from training.student import Student, new_student
+from training.student import new_student
 
 
-def step(loop: Loop, batch: list[Example]) -> None:
-    """One optimiser step as the loop does it."""
+def step(loop: Loop) -> None:
+    """One optimiser step over all examples, as the loop does it."""
     loop.optimizer.zero_grad(set_to_none=True)
-    loop.gradients(batch)
+    loop.gradients(range(loop.count))
     torch.nn.utils.clip_grad_norm_(loop.parameters.values(), loop.config.max_grad_norm)
     loop.optimizer.step()
 
 
-def timed(loop: Loop, student: Student, batch: list[Example], tokens: int, turns: Turns) -> float:
+def timed(loop: Loop, tokens: int, turns: Turns) -> float:
     """Seconds of a step in rows of so many tokens."""
-    student.row_tokens = tokens
+    loop.student.row_tokens = tokens
     turns.wait_for_device()
     began = time.perf_counter()
-    step(loop, batch)
+    step(loop)
     turns.wait_for_device()
     return time.perf_counter() - began
 
@@ -51,11 +50,12 @@ def main() -> None:
     batches = {name: [example_of(one) for one in of] for name, of in sets.items()}
     tokens = {name: row_tokens(of, task.settings["row_examples"]) for name, of in sets.items()}
     with tempfile.TemporaryDirectory() as folder:
-        loop = loop_of(student, batches["long"], config, Path(folder), Stop())
+        loops = {
+            name: loop_of(student, batch, config, Path(folder) / name, Stop())
+            for name, batch in batches.items()
+        }
         while turns.begin():
-            seconds = {
-                name: timed(loop, student, batch, tokens[name], turns) for name, batch in batches.items()
-            }
+            seconds = {name: timed(loop, tokens[name], turns) for name, loop in loops.items()}
             clock = turns.stop()
             rows = {name: len(list(pack(batch, tokens[name]))) for name, batch in batches.items()}
             turns.tell(clock, range(len(turns.examples)), [], None, by_policy=seconds, rows=rows)
