@@ -68,7 +68,7 @@ def keep_freed_memory() -> None:
     """Have this process keep what it frees for what it takes next, where the C library is glibc.
 
     A step frees and takes the same memory as the one before; given back in between, it comes again
-    page by page, which took 5% to 10% of a step.
+    page by page: 50,000 to 80,000 page faults, 0.2 s of the 9 s of processor time of one measured.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

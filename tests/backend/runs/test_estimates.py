@@ -400,9 +400,10 @@ def test_memory_that_is_not_there_is_said(scene: Scene, monkeypatch: pytest.Monk
     assert said[0].fatal
     assert said[0].message.endswith("of memory, and 0.3 GB are free.")
     # Where smaller rows would do, it goes on with these.
-    least = peak_memory(Shape.read(scene.tiny), configure("quick"), 120, "cpu")
+    exact = configure("quick", {"epochs": 40, "precision": "float32"})
+    least = peak_memory(Shape.read(scene.tiny), exact, 120, "cpu")
     monkeypatch.setattr("training.machine.free_memory", lambda: least)
-    [tight] = scene.estimate(configure("quick", {"epochs": 40})).cautions
+    [tight] = scene.estimate(exact).cautions
     assert (tight.fatal, "Rows are made smaller" in tight.hint) == (False, True)
 
 
