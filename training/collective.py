@@ -18,12 +18,11 @@ from training.ranks import Begin, Compute, Learn, Message, Ranks
 _PATIENCE = timedelta(days=7)
 """Helpers wait while the leader validates and scores, however long that takes."""
 
-
 _CPU = torch.device("cpu")
 
 
 class HelperError(Exception):
-    """Another process of the run ended before its time."""
+    """Another process of the run ended before its time, or could not go on."""
 
     hint = "What it said stands in the output of torchrun. Resume goes on from the last checkpoint."
 
@@ -108,6 +107,22 @@ def agree(error: Exception | None) -> None:
             raise HelperError(f"process {number + 1} of {len(said)} could not go on: {why}")
 
 
+@contextmanager
+def own_part() -> Iterator[None]:
+    """Inside, this process does its part; then it hears whether all could.
+
+    Raises:
+        Exception: what was raised inside.
+        HelperError: another process could not do its part.
+    """
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the others wait to hear of it
+        agree(error)
+    else:
+        agree(None)
+
+
 def together(batch: Sequence[int], parameters: Sequence[Tensor], compute: Compute) -> float:
     """A batch's loss and gradients at the leader's weights; N processes compute every Nth example each.
 
@@ -115,12 +130,8 @@ def together(batch: Sequence[int], parameters: Sequence[Tensor], compute: Comput
         HelperError: another process is gone, or could not compute its share.
     """
     _take_weights(parameters)
-    failed, loss = None, 0.0
-    try:
+    with own_part():
         loss = compute(batch[ranks.own() :: ranks.count()])
-    except Exception as error:  # noqa: BLE001 - the others wait to hear of it
-        failed = error
-    agree(failed)
     gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
     whole = torch.cat([gradient.reshape(-1) for gradient in gradients])
     summed = torch.tensor(loss, dtype=torch.float64)

@@ -23,7 +23,7 @@ from training.job import Config
 from training.machine import has_bf16_units
 from training.policy import label_sets
 from training.prompt import Example, Form, Renderer
-from training.rows import LARGEST_ROW, rows_of
+from training.rows import LARGEST_ROW, rows_of, tokens_of
 
 Device = Literal["cpu", "cuda"]
 
@@ -189,7 +189,7 @@ def counted(examples: Sequence[Example], budget: int) -> Counts:
     for row in rows_of(examples, budget):
         prefix = len(row[0].prefix)
         owns = [len(example) - prefix for example in row]
-        tokens = prefix + sum(owns)
+        tokens = tokens_of(row)
         total += Counts(
             examples=len(row),
             tokens=tokens,

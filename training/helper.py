@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from training import hardware, methods
-from training.collective import HelperError, agree, receive, together
+from training.collective import HelperError, own_part, receive, together
 from training.data import encode, read_rows
 from training.gradients import Gradients
 from training.job import PAIRS, Config, Job
@@ -36,26 +36,12 @@ def help_out() -> None:
     if not isinstance(begin, Begin):
         return
     try:
-        helper = _loaded(begin)
+        with own_part():
+            helper = Helper(begin)
         while (asked := receive()) is not None:
             helper.do(asked)
     except HelperError as error:
         _log.warning("%s", error)
-
-
-def _loaded(begin: Begin) -> Helper:
-    """The helper that a run needs.
-
-    Raises:
-        Exception: it cannot be had; the leader has heard why.
-    """
-    try:
-        helper = Helper(begin)
-    except Exception as error:
-        agree(error)
-        raise
-    agree(None)
-    return helper
 
 
 class Helper:
@@ -70,6 +56,7 @@ class Helper:
         self._parameters = list(self._student.trained_parameters().values())
         stages = _stages(job, begin, self._student)
         self._stages = {each.objective.stage.training: each for each in stages}
+        self._gradients = {name: Gradients(each.objective) for name, each in self._stages.items()}
 
     def do(self, asked: Message) -> None:
         """Do what the leader asks for."""
@@ -82,8 +69,7 @@ class Helper:
                 assert isinstance(objective, Preferring), "only a preference refers to the base model"
                 objective.refer(lambda _: None)
             case Learn(name, batch):
-                share = partial(Gradients(self._stages[name].objective).anew, batch)
-                together(batch, self._parameters, share)
+                together(batch, self._parameters, partial(self._gradients[name].anew, batch))
             case _:
                 raise AssertionError("a run begins once")
 

@@ -19,7 +19,7 @@ import torch
 
 from training.attention import Segments
 from training.prompt import Example
-from training.rows import rows_of
+from training.rows import rows_of, tokens_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +68,12 @@ def pack(examples: Sequence[Example], budget: int) -> Iterator[PackedRow]:
 
 def tokens_computed(examples: Sequence[Example], budget: int) -> int:
     """Tokens in the packed rows of these examples, a prefix counted as often as it is computed."""
-    return sum(
-        len(row[0].prefix) + sum(len(example) - len(example.prefix) for example in row)
-        for row in rows_of(examples, budget)
-    )
+    return sum(tokens_of(row) for row in rows_of(examples, budget))
 
 
 def smaller_budget(examples: Sequence[Example], budget: int) -> int | None:
     """Half the tokens of the longest row that can be split, or None where each example is alone already."""
-    lengths = [
-        len(row[0].prefix) + sum(len(example) - len(example.prefix) for example in row)
-        for row in rows_of(examples, budget)
-        if len(row) > 1
-    ]
+    lengths = [tokens_of(row) for row in rows_of(examples, budget) if len(row) > 1]
     return max(lengths) // 2 if lengths else None
 
 

@@ -154,8 +154,9 @@ class Loop:
         self._order: tuple[int, list[list[int]]] | None = None
 
     def foresee(self) -> None:
-        """Tell the reporter of the whole run already now, because other work comes before it."""
-        self._plan()
+        """Tell the reporter what lies ahead."""
+        batches = (self.batch(step) for step in range(self.step, self.steps))
+        self._effort.plan(batches, sum(mark > self.validated for mark in self.marks))
 
     def run(self) -> Trained:
         """Train to the end, or until someone asks to stop.
@@ -167,7 +168,7 @@ class Loop:
         """
         resumed_from = self._resume()
         self._keep_lower()
-        self._plan()
+        self.foresee()
         self.reporter.begin()
         finished = self._to_the_end()
         self._save()
@@ -329,11 +330,6 @@ class Loop:
         stage = self.objective.stage.training
         _log.info("%s, step %d of %d: %s", stage, self.step, self.steps, message)
         self.reporter.write(stage, step=self.step, steps=self.steps, message=message)
-
-    def _plan(self) -> None:
-        """Tell the reporter what lies ahead."""
-        batches = (self.batch(step) for step in range(self.step, self.steps))
-        self._effort.plan(batches, sum(mark > self.validated for mark in self.marks))
 
     def _save(self) -> None:
         if self._saved == (self.step, self.validated):

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -39,22 +40,21 @@ def usable_cores() -> int:
 
 def processor() -> str:
     """The processor's name."""
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return _processor_facts().get("model name") or platform.processor() or platform.machine()
 
 
 def has_bf16_units() -> bool:
     """Whether the processor multiplies matrices of bf16 numbers faster than fp32; False where unknown."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_processor_facts().get("flags", "").split())
+
+
+@cache
+def _processor_facts() -> dict[str, str]:
+    """What Linux tells of the first core, by name; nothing elsewhere."""
     information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("flags"):
-                return not {"avx512_bf16", "amx_bf16"}.isdisjoint(line.split())
-    return False
+    first = information.read_text().split("\n\n", 1)[0] if information.is_file() else ""
+    facts = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in facts}
 
 
 def free_memory() -> int:

@@ -13,6 +13,12 @@ SCORED_TOKENS = {"cpu": 384, "cuda": 4096}
 """The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
 
 
+def tokens_of(row: Sequence[Example]) -> int:
+    """Tokens of one row: its prefix once, and what follows it of each example."""
+    prefix = len(row[0].prefix)
+    return prefix + sum(len(example) - prefix for example in row)
+
+
 def rows_of(examples: Sequence[Example], budget: int) -> Iterator[list[Example]]:
     """The examples of each row of at most `budget` tokens, those with the same prefix together.
 

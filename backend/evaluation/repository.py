@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, func, insert, select
+from sqlalchemy import ColumnElement, Select, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from backend.db.models import (
@@ -72,36 +72,31 @@ class EvaluationRepository:
 
     def sets(self, project_id: int) -> list[EvaluationSet]:
         """The newest version of each set, the test split first, then by name."""
-        newest = (
-            select(func.max(EvaluationSet.id))
-            .where(EvaluationSet.project_id == project_id)
-            .group_by(EvaluationSet.origin, EvaluationSet.name)
-        )
-        return list(
-            self._session.scalars(
-                select(EvaluationSet)
-                .where(EvaluationSet.id.in_(newest))
-                .order_by(EvaluationSet.origin != SetOrigin.TEST_SPLIT, EvaluationSet.name)
-            )
-        )
+        return self._one_of_each(project_id, func.max(EvaluationSet.id))
 
     def shown_sets(self, project_id: int) -> list[EvaluationSet]:
         """Of each set the newest version on which a model was evaluated, the newest at all where none was."""
         evaluated = select(Evaluation.set_id).where(Evaluation.project_id == project_id)
-        shown = (
-            select(
-                func.coalesce(
-                    func.max(EvaluationSet.id).filter(EvaluationSet.id.in_(evaluated)),
-                    func.max(EvaluationSet.id),
-                )
-            )
+        newest = func.max(EvaluationSet.id)
+        shown = func.coalesce(newest.filter(EvaluationSet.id.in_(evaluated)), newest)
+        return self._one_of_each(project_id, shown)
+
+    def _one_of_each(self, project_id: int, version: ColumnElement[int]) -> list[EvaluationSet]:
+        """A version of each set, the test split first, then by name.
+
+        Args:
+            project_id: whose sets.
+            version: chooses the version's id among those of one set.
+        """
+        chosen = (
+            select(version)
             .where(EvaluationSet.project_id == project_id)
             .group_by(EvaluationSet.origin, EvaluationSet.name)
         )
         return list(
             self._session.scalars(
                 select(EvaluationSet)
-                .where(EvaluationSet.id.in_(shown))
+                .where(EvaluationSet.id.in_(chosen))
                 .order_by(EvaluationSet.origin != SetOrigin.TEST_SPLIT, EvaluationSet.name)
             )
         )

@@ -32,6 +32,14 @@ def moved(student: Student) -> Student:
     return student
 
 
+def with_frozen(student: Student, dtype: torch.dtype) -> Student:
+    """The same student with its frozen weights in another type, whatever the machine would choose."""
+    for weight in student.model.parameters():
+        if not weight.requires_grad:
+            weight.data = weight.data.to(dtype)
+    return student
+
+
 @pytest.fixture
 def student(tiny: Path) -> Student:
     return moved(new_student(tiny, CONFIG, torch.device("cpu"), "tiny"))
@@ -96,9 +104,7 @@ def test_bf16_learns_what_fp32_learns(tiny: Path, renderer: Renderer) -> None:
     row = next(pack(examples, 4096))
     losses, found = [], []
     for dtype in (torch.float32, torch.bfloat16):
-        student = moved(new_student(tiny, CONFIG, torch.device("cpu"), "tiny"))
-        for weight in (weight for weight in student.model.parameters() if not weight.requires_grad):
-            weight.data = weight.data.to(dtype)
+        student = with_frozen(moved(new_student(tiny, CONFIG, torch.device("cpu"), "tiny")), dtype)
         loss = student.loss_sum(row)
         torch.autograd.backward(loss)
         losses.append(loss.item())

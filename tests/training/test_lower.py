@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.training.conftest import examples_of, make_rows
+from tests.training.test_exactness import moved, with_frozen
 from training.job import Config
 from training.layout import pack
 from training.prompt import Example, Renderer
@@ -17,12 +18,7 @@ CONFIG = Config(precision="float32", rank=4, alpha=8, max_length=256, batch_size
 
 
 def student_of(tiny: Path, config: Config = CONFIG) -> Student:
-    student = new_student(tiny, config, torch.device("cpu"), "tiny")
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for weight in student.trained_parameters().values():
-            weight.normal_(0.0, 0.05, generator=generator)
-    return student
+    return moved(new_student(tiny, config, torch.device("cpu"), "tiny"))
 
 
 @pytest.fixture
@@ -52,10 +48,7 @@ def test_loss_and_gradients_stay_what_they_are(tiny: Path, examples: list[Exampl
 
 
 def test_bf16_is_kept_too(tiny: Path, examples: list[Example]) -> None:
-    student = student_of(tiny)
-    for weight in student.model.parameters():
-        if not weight.requires_grad:
-            weight.data = weight.data.to(torch.bfloat16)
+    student = with_frozen(student_of(tiny), torch.bfloat16)
     same = [example for example in examples if example.prefix == examples[0].prefix]
     loss, *_ = loss_and_gradients(student, same[2:6])
     assert student.keep_lower([same[:4], same[4:]])
