@@ -10,6 +10,7 @@ Softmax over both parts is put together from their log-sum-exps (Milakov and Gim
 arXiv 1805.02867; the parts are those of Juravsky et al. 2024, arXiv 2402.05099). Backward needs no
 formula of its own: a flash kernel given the *merged* output and log-sum-exp computes exactly its
 part of the gradients, because both enter only through P = exp(S - lse) and delta = sum(dO * O).
+For bf16 on a processor the gradients are computed by `training/attention_products.py` instead.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from training.attention_products import product_gradients
 
 NAME = "overrule"
 """What transformers calls this attention."""
@@ -123,9 +126,6 @@ def packed_attention(query: Tensor, key: Tensor, value: Tensor, segments: Segmen
     Returns:
         (1, heads, T, d), equal to dense attention under `segments.mask` up to rounding.
     """
-    if query.device.type == "cpu" and query.dtype != torch.float32:
-        # The backward kernel is several times slower over the short blocks of examples in bf16.
-        return packed_attention(query.float(), key.float(), value.float(), segments, scale).to(query.dtype)
     if query.is_cuda and query.dtype not in (torch.float16, torch.bfloat16):
         # The GPU's kernels know only the short types.
         return torch.nn.functional.scaled_dot_product_attention(
@@ -173,7 +173,10 @@ class _Packed(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float
     ) -> Tensor:
         row = _Forward(query, key, value)
-        output, lse = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+        if not query.is_cuda:
+            # The processor's kernel is slower in bf16 over short blocks, and no faster elsewhere.
+            row = _Forward(*(states.float() for states in row))
+        output, lse = torch.empty_like(row.query), query.new_empty(query.shape[:3], dtype=torch.float32)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
         own, own_lse = _kernel(_Forward(*(_padded(states, segments) for states in row)), True, scale)
         own, own_lse = _unpadded(own, segments), _unpadded(own_lse[..., None], segments)[..., 0]
@@ -181,6 +184,7 @@ class _Packed(torch.autograd.Function):
             output[:, :, prefix], lse[:, :, prefix] = _kernel(row.block(prefix, prefix), True, scale)
             own, own_lse = _merged(own, own_lse, *_kernel(row.block(examples, prefix), False, scale))
         output[:, :, examples], lse[:, :, examples] = own, own_lse
+        output = output.to(query.dtype)
         ctx.save_for_backward(query, key, value, output, lse)
         ctx.segments, ctx.scale = segments, scale
         return output
@@ -190,21 +194,22 @@ class _Packed(torch.autograd.Function):
         query, key, value, output, lse = ctx.saved_tensors
         segments, scale = ctx.segments, ctx.scale
         row = _Backward(gradient, query, key, value, output, lse)
-        found = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
         # What pads a batch has neither output nor gradient, so it adds nothing; its log-sum-exp is 0.
         batch = _Backward(*(_padded(states, segments) for states in row._replace(lse=lse[..., None])))
-        own = _kernel_backward(batch._replace(lse=batch.lse[..., 0]), True, scale)
+        own = _gradients(batch._replace(lse=batch.lse[..., 0]), True, scale)
+        found = [part.new_empty(whole.shape) for whole, part in zip((query, key, value), own, strict=True)]
         for whole, part in zip(found, own, strict=True):
             whole[:, :, examples] = _unpadded(part, segments)
         if segments.prefix:
-            within = _kernel_backward(row.block(prefix, prefix), True, scale)
+            within = _gradients(row.block(prefix, prefix), True, scale)
             for whole, part in zip(found, within, strict=True):
                 whole[:, :, prefix] = part
-            across = _kernel_backward(row.block(examples, prefix), False, scale)
+            across = _gradients(row.block(examples, prefix), False, scale)
             for whole, part, where in zip(found, across, (examples, prefix, prefix), strict=True):
                 whole[:, :, where] += part
-        return *found, None, None
+        by_query, by_key, by_value = (whole.to(query.dtype) for whole in found)
+        return by_query, by_key, by_value, None, None
 
 
 def _merged(output: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
@@ -238,7 +243,7 @@ def _kernel(given: _Forward, causal: bool, scale: float) -> tuple[Tensor, Tensor
     return found[0], found[1]
 
 
-def _kernel_backward(given: _Backward, causal: bool, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+def _gradients(given: _Backward, causal: bool, scale: float) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of a batch's queries, keys and values."""
     if given.query.is_cuda:
         # Without dropout the state of the random generator is not read.
@@ -249,6 +254,8 @@ def _kernel_backward(given: _Backward, causal: bool, scale: float) -> tuple[Tens
             *(None, None, *lengths, 0.0, causal, unread, unread),
             scale=scale,
         )
+    elif given.query.dtype == torch.bfloat16:
+        found = product_gradients(*given, causal, scale)
     else:
         found = _aten._scaled_dot_product_flash_attention_for_cpu_backward(*given, 0.0, causal, scale=scale)
     return found[0], found[1], found[2]

@@ -31,6 +31,7 @@ from training.job import Config, Precision
 from training.layout import PackedRow, pack
 from training.lora import use_lean_lora
 from training.lower import LowerLayers
+from training.norm import use_lean_norms
 from training.prompt import Example
 from training.quantized import nf4, require_4bit
 from training.rows import LARGEST_ROW, SCORED_TOKENS
@@ -82,6 +83,8 @@ class Student:
         model.eval()
         if self.adapted:
             use_lean_lora(model)
+        if device.type == "cpu":
+            use_lean_norms(model)
 
     @cached_property
     def shape(self) -> Shape:

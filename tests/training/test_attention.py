@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from training import attention_products
 from training.attention import Segments, packed_attention, shared_prefix_mask
 
 
@@ -52,9 +53,28 @@ def test_output_and_gradients_equal_dense_attention(
         torch.testing.assert_close(ours, dense, rtol=1e-4, atol=2e-5)
 
 
-def test_bf16_is_computed_in_fp32_on_a_cpu() -> None:
+@pytest.mark.parametrize(("scale", "heads"), [(0.125, 4), (0.3, 4), (0.125, 2)])
+@pytest.mark.parametrize("peak", [1.0, 6.0])
+@pytest.mark.parametrize("blocks", [1 << 20, 400])
+def test_bf16_on_a_cpu_loses_no_more_than_rounding(
+    scale: float, heads: int, peak: float, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With even weights (peak 1) and with scores of up to 50, where bf16 scores alone would be far off."""
+    monkeypatch.setattr(attention_products, "_SCORES", blocks)
     torch.manual_seed(0)
-    segments = Segments(40, (1, 33, 2))
-    given = [torch.randn(1, heads, 76, 16).to(torch.bfloat16) for heads in (4, 2, 2)]
-    exact = packed_attention(*(states.float() for states in given), segments, 0.3)
-    assert torch.equal(packed_attention(*given, segments, 0.3), exact.to(torch.bfloat16))
+    segments = Segments(90, (1, 33, 2, 40))
+    tokens = 90 + sum(segments.lengths)
+    given = [
+        peak * torch.randn(1, heads, tokens, 16),
+        peak * torch.randn(1, 2, tokens, 16),
+        torch.randn(1, 2, tokens, 16),
+    ]
+    short = [states.to(torch.bfloat16).requires_grad_() for states in given]
+    long = [states.detach().float().requires_grad_() for states in short]
+    wanted = torch.randn(1, heads, tokens, 16).to(torch.bfloat16)
+    outputs = [packed_attention(*states, segments, scale) for states in (short, long)]
+    assert torch.equal(outputs[0], outputs[1].to(torch.bfloat16))
+    torch.autograd.backward(outputs, [wanted, wanted.float()])
+    for rounded, exact in zip(short, long, strict=True):
+        assert rounded.grad is not None and exact.grad is not None
+        assert (rounded.grad - exact.grad).norm() < 0.012 * exact.grad.norm()
