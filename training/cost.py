@@ -23,7 +23,7 @@ from training.job import Config
 from training.machine import has_bf16_units
 from training.policy import label_sets
 from training.prompt import Example, Form, Renderer
-from training.rows import LARGEST_ROW, rows_of, tokens_of
+from training.rows import HEAD_ROWS, LARGEST_ROW, rows_of, tokens_of
 
 Device = Literal["cpu", "cuda"]
 
@@ -303,9 +303,12 @@ _FLOAT = 4
 _PROCESS = 500e6
 """Bytes of a process that has loaded Python, torch and transformers, and nothing else."""
 
-_KEPT_FOR_GRADIENTS = 2.0
-"""Each linear layer's input and output are kept for the backward pass, and about as much of what lies
-between them (norms, rotations, the activation)."""
+_KERNELS = 250e6
+"""Bytes of what is compiled for a processor as rows of new lengths come, and of gaps between what is used."""
+
+_KEPT_FOR_GRADIENTS = 1.5
+"""Each linear layer's input and output are kept for the backward pass, and about half as much of what
+lies between them (norms, rotations, the activation): 1.4 to 1.6 where it was measured."""
 
 _NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a weight in 4 bits with its part of the scales (Dettmers et al. 2023, section 3)."""
@@ -321,8 +324,10 @@ def peak_memory(shape: Shape, config: Config, longest: int, device: Device) -> f
     """Bytes that a fine-tune takes at its peak: of the process on a CPU, of the GPU's own on a GPU.
 
     A rough figure: base weights; learning weights with their gradients and AdamW's two moments;
-    and the larger of what one row keeps for its backward pass (all of a step's learned tokens may
-    lie in it) and what a checkpoint copies. `lower_bytes` come on top where they are kept.
+    the larger of what one row keeps for its backward pass (all of a step's learned tokens may
+    lie in it) and what a checkpoint copies; and the logits of scoring. A GPU has the last two one
+    after the other, in the same place; a process' memory is too scattered by then, as measured.
+    `lower_bytes` come on top where they are kept.
 
     Args:
         shape: of the base model.
@@ -333,11 +338,19 @@ def peak_memory(shape: Shape, config: Config, longest: int, device: Device) -> f
     learned = learned_weights(shape, config)
     sides = sum(sum(linear.sides) for linear in shape.linears)
     kept = _KEPT_FOR_GRADIENTS * _float(config, device) * longest * sides * learning_layers(shape, config)
-    # On a CPU a checkpoint's copy of weights, moments and best weights, and its written form.
-    copies = 2 * 4 * _FLOAT * learned if device == "cpu" else 0
     # In full fine-tuning the weights that learn are the base model's own.
     fixed = _base_bytes(shape, config, device) + (3 if config.method == "full" else 4) * _FLOAT * learned
-    return (_PROCESS if device == "cpu" else 0) + fixed + max(kept, copies)
+    if device == "cuda":
+        return fixed + max(kept, _scoring_bytes(shape, config, device))
+    # A checkpoint's copy of weights, moments and best weights, and its written form.
+    copies = 2 * 4 * _FLOAT * learned
+    return _PROCESS + _KERNELS + fixed + max(kept, copies) + _scoring_bytes(shape, config, device)
+
+
+def _scoring_bytes(shape: Shape, config: Config, device: Device) -> float:
+    """Logits of a call of the head and their exponentials in fp32, and the head itself where it is not."""
+    head = 0 if _float(config, device) == _FLOAT else _FLOAT * shape.hidden
+    return (2 * _FLOAT * HEAD_ROWS + head) * shape.vocabulary
 
 
 def row_budget(shape: Shape, config: Config, device: Device, free: float) -> int:

@@ -26,6 +26,9 @@ _MALLOPT = {_TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * MEGABYTE, _MMAP_THRESHOLD
 """By the numbers of glibc's malloc.h: when to give memory back, how much to take at once beyond what
 is asked for, and from which size on memory lies apart and is always given back."""
 
+_KERNELS = 64
+"""More than a row's forward and backward pass take, so that its layers share them."""
+
 
 def usable_cores() -> int:
     """Cores that this process may use: its affinity, and its cgroup's quota where one is set."""
@@ -74,6 +77,16 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for option, size in _MALLOPT.items():
             mallopt(option, size)
+
+
+def keep_few_kernels() -> None:
+    """Have oneDNN keep the kernels of the last few rows only; to be called before its first product.
+
+    It compiles one for every shape that it meets, and rows differ in length, so that its usual
+    1,024 are never used again but by chance: they took 400 MB in the first 30 steps of one
+    measured, and those steps were no faster for it.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KERNELS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ LARGEST_ROW = {"cpu": 4096, "cuda": 16384}
 SCORED_TOKENS = {"cpu": 384, "cuda": 4096}
 """The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
 
+HEAD_ROWS = 512
+"""Positions for which the head is computed at once."""
+
 
 def tokens_of(row: Sequence[Example]) -> int:
     """Tokens of one row: its prefix once, and what follows it of each example."""

@@ -34,16 +34,13 @@ from training.lower import LowerLayers
 from training.norm import use_lean_norms
 from training.prompt import Example
 from training.quantized import nf4, require_4bit
-from training.rows import LARGEST_ROW, SCORED_TOKENS
+from training.rows import HEAD_ROWS, LARGEST_ROW, SCORED_TOKENS
 from training.targets import check_ranks, check_targets
 
 _log = logging.getLogger(__name__)
 
 _APART = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """How far states may lie apart, of themselves, that are computed in two halves or in one, by rounding."""
-
-_HEAD_ROWS = 512
-"""Positions for which the head is computed at once."""
 
 
 @contextmanager
@@ -203,11 +200,11 @@ class Student:
         where there are several, the backward pass computes each chunk's again.
         """
         chunks = zip(
-            torch.split(self.hidden(row)[row.learned_from.to(self.device)], _HEAD_ROWS),
-            torch.split(row.targets.to(self.device), _HEAD_ROWS),
+            torch.split(self.hidden(row)[row.learned_from.to(self.device)], HEAD_ROWS),
+            torch.split(row.targets.to(self.device), HEAD_ROWS),
             strict=True,
         )
-        if len(row.targets) <= _HEAD_ROWS:
+        if len(row.targets) <= HEAD_ROWS:
             return self._losses_of(*next(chunks))
         anew = partial(checkpoint, self._losses_of, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([anew(*chunk) for chunk in chunks])
@@ -258,9 +255,9 @@ class Student:
             tokens: (E,) the token of each pair.
         """
         result = torch.empty(len(rows), dtype=torch.float32)
-        for start in range(0, len(hidden), _HEAD_ROWS):
-            chosen = (rows >= start) & (rows < start + _HEAD_ROWS)
-            logits = self.exact_logits(hidden[start : start + _HEAD_ROWS])
+        for start in range(0, len(hidden), HEAD_ROWS):
+            chosen = (rows >= start) & (rows < start + HEAD_ROWS)
+            logits = self.exact_logits(hidden[start : start + HEAD_ROWS])
             of_state = torch.logsumexp(logits, dim=-1)
             at = (rows[chosen] - start).to(self.device)
             result[chosen] = (logits[at, tokens[chosen].to(self.device)] - of_state[at]).cpu()

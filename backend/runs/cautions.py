@@ -62,8 +62,25 @@ class Known:
 
 def cautions(known: Known) -> tuple[Caution, ...]:
     """All that speaks against a fine-tune, what makes it impossible first."""
-    found = [*_memory(known), *_sizes(known), *_rows(known), *_steps(known), *_labels(known), *_choice(known)]
+    found = [
+        *_device(known),
+        *_memory(known),
+        *_sizes(known),
+        *_rows(known),
+        *_steps(known),
+        *_labels(known),
+        *_choice(known),
+    ]
     return tuple(sorted(found, key=lambda caution: not caution.fatal))
+
+
+def _device(known: Known) -> Iterator[Caution]:
+    if known.plan.config.method == "qlora" and known.plan.device == "cpu":
+        yield Caution(
+            "The method qlora keeps the base model in 4 bits, which needs a GPU, and there is none here.",
+            "Choose the method lora.",
+            fatal=True,
+        )
 
 
 def _memory(known: Known) -> Iterator[Caution]:

@@ -93,7 +93,7 @@ def test_the_heads_chunks_change_nothing(
     everything = range(len(examples))
     whole = loop_of(student, examples, tmp_path).gradients(everything)
     found = gradients(student)
-    monkeypatch.setattr("training.student._HEAD_ROWS", 5)
+    monkeypatch.setattr("training.student.HEAD_ROWS", 5)
     assert loop_of(student, examples, tmp_path).gradients(everything) == pytest.approx(whole, rel=1e-6)
     for name, gradient in gradients(student).items():
         torch.testing.assert_close(gradient, found[name], rtol=1e-5, atol=1e-6)

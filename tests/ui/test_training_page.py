@@ -57,7 +57,7 @@ def test_changed_settings_are_kept_and_wrong_ones_said(sqlite_database: Database
     assert (run.preset, run.config["epochs"]) == ("custom", 5)
     app.number_input(key="setting-quick-learning_rate").set_value(0.0).run()
     assert not app.exception
-    assert any("learning" in error.value and "cannot be" in error.value for error in app.error)
+    assert any("Learning rate cannot be" in error.value for error in app.error)
 
 
 def test_the_large_preset_says_what_gpu_it_needs(sqlite_database: Database, project: Project) -> None:
@@ -69,6 +69,35 @@ def test_the_large_preset_says_what_gpu_it_needs(sqlite_database: Database, proj
     with sqlite_database.read() as session:
         run = session.scalars(select(Run)).one()
     assert (run.preset, run.config["max_length"], run.config["answers"]) == ("large", 1024, "both")
+
+
+def test_what_cannot_end_well_cannot_be_started(
+    sqlite_database: Database, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _here(monkeypatch, tmp_path)
+    app = open_page("training")
+    app.text_input(key="setting-quick-targets").set_value("foo_bar").run()
+    assert any("match no layer" in error.value for error in app.error)
+    assert app.button(key="train").disabled
+    assert not [button for button in app.button if button.key == "measure"]
+    app.text_input(key="setting-quick-targets").set_value("all-linear").run()
+    assert not app.button(key="train").disabled
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [("rank", 5000, "LoRA rank cannot be 5000"), ("rank", 0, "LoRA rank cannot be 0"),
+     ("learning_rate", 5.0, "Learning rate cannot be 5"), ("layers", 2.0, "Layers that learn cannot be 2")],
+)  # fmt: skip
+def test_a_value_that_cannot_be_is_refused_by_its_name(
+    sqlite_database: Database, project: Project, setting: str, value: float, says: str
+) -> None:
+    app = open_page("training")
+    app.number_input(key=f"setting-quick-{setting}").set_value(value).run()
+    assert not app.exception
+    [error] = app.error
+    assert error.value.replace("\\", "").startswith(says)
+    assert "train" not in {button.key for button in app.button}
 
 
 def test_every_form_of_answer_and_method_can_be_chosen(sqlite_database: Database, project: Project) -> None:
@@ -257,6 +286,8 @@ def test_settings_that_cannot_fit_or_learn_are_warned_of(
     assert not app.warning
     app.number_input(key="setting-quick-rank").set_value(64).run()
     assert any("LoRA rank 64 is more than the layer" in error.value for error in app.error)
+    assert app.button(key="train").disabled
+    app.number_input(key="setting-quick-rank").set_value(16).run()
     app.number_input(key="setting-quick-patience").set_value(9).run()
     assert any("a patience of 9 ends no run early" in warning.value for warning in app.warning)
     # What is only warned of can still be started.

@@ -20,8 +20,8 @@ from ui.components import errors, figures, numbers, text
 _KNOWN = "estimates"
 
 
-def draw(version_id: int, config: Config, base_model: str, set_ids: Sequence[int], *, finished: int) -> None:
-    """Draw the estimate of one choice; it is worked out once.
+def draw(version_id: int, config: Config, base_model: str, set_ids: Sequence[int], *, finished: int) -> bool:
+    """Draw the estimate of one choice, which is worked out once; whether the run could end well.
 
     Args:
         version_id: the dataset version.
@@ -39,10 +39,12 @@ def draw(version_id: int, config: Config, base_model: str, set_ids: Sequence[int
     is_here = local_folder(base_model, get_settings()) is not None
     _time(estimate, is_here=is_here)
     text.show(figures.pairs(_facts(estimate, config)))
-    if is_here and not estimate.pace_alike:
+    possible = not any(caution.fatal for caution in estimate.cautions)
+    if is_here and possible and not estimate.pace_alike:
         _measure_button(version_id, config, base_model)
     for caution in estimate.cautions:
         _caution(caution)
+    return possible
 
 
 def _time(estimate: Estimate, *, is_here: bool) -> None:

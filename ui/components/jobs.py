@@ -124,7 +124,8 @@ def log(job: Job) -> None:
 def _where(now: Standing) -> str:
     job = now.job
     if job.state is JobState.QUEUED:
-        return "Waiting: next in line" if now.place in (None, 1) else f"Waiting: {_nth(now.place)} in line"
+        before = (now.place or 1) - 1
+        return f"Waiting: {numbers.things(before, 'job')} before it" if before else "Waiting: next in line"
     if job.state is JobState.STOPPING:
         return "Stopping: saving what there is"
     parts = [words.phase(job.phase).capitalize()]
@@ -133,10 +134,6 @@ def _where(now: Standing) -> str:
     if job.seconds_left is not None:
         parts.append(numbers.left(job.seconds_left))
     return " · ".join(parts)
-
-
-def _nth(place: int | None) -> str:
-    return {2: "2nd", 3: "3rd"}.get(place or 0, f"{place}th")
 
 
 def _failure(job: Job) -> None:

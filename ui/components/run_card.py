@@ -13,10 +13,11 @@ from backend.base_models import display_name
 from backend.db.engine import get_database
 from backend.db.models import Job
 from backend.db.models.jobs import JobState
+from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.views import RunSummary
 from training.machine import MEGABYTE
-from ui.components import figures, jobs, numbers, plots, text, words
+from ui.components import comparison, figures, jobs, numbers, plots, text, words
 from ui.components.live import UNDER_WAY
 from ui.components.pages import go
 from ui.components.settings_form import described
@@ -34,10 +35,15 @@ def draw(run: RunSummary) -> bool:
     champion = " :green-badge[:material/military_tech: champion]" if run.champion else ""
     st.markdown(f"### Run {run.run.number} {jobs.badge(now.job)}{champion}", anchors=False)
     st.caption(_about(run))
+    if now.job.state is not run.job.state:
+        # The list beside it was drawn when the page was.
+        st.rerun()
     jobs.draw(now)
     facts = _facts(run, now.job, events)
     if facts:
         text.show(figures.facts(facts))
+    if now.job.state is JobState.SUCCEEDED:
+        _beside_champion(run)
     _chart(events)
     ended = _early_end(events)
     if ended is not None:
@@ -52,6 +58,14 @@ def draw(run: RunSummary) -> bool:
     with st.expander("Settings of this run", icon=":material/tune:"):
         text.show(figures.pairs([(name, Markup.escape(value)) for name, value in described(run.run.config)]))
     return now.under_way
+
+
+def _beside_champion(run: RunSummary) -> None:
+    """Whether it is better than the model in use, in one sentence."""
+    with get_database().read() as found:
+        compared = EvaluationService(found).beside_champion(run.run.project_id, run.run.id)
+    if compared is not None:
+        comparison.sentence(compared)
 
 
 def _about(run: RunSummary) -> str:
@@ -74,11 +88,10 @@ def _facts(run: RunSummary, job: Job, events: Sequence[dict[str, Any]]) -> list[
     if step is not None and job.state in UNDER_WAY:
         facts.append((f"{step:,} of {_last(events, 'steps', phases=('training',)) or 0:,}", "steps"))
     facts += _best(events)
-    facts += _pace(events)
+    facts += _pace(events, over=job.state not in UNDER_WAY)
     if job.started_at is not None and job.finished_at is not None:
-        facts.append(
-            (numbers.duration((job.finished_at - job.started_at).total_seconds()), "from start to end")
-        )
+        took = numbers.duration((job.finished_at - job.started_at).total_seconds())
+        facts.append((took, "since it was resumed" if _resumed(events) else "from start to end"))
     return facts
 
 
@@ -98,16 +111,24 @@ def _is_teaching(event: dict[str, Any]) -> bool:
     return event.get("phase") == "validating"
 
 
-def _pace(events: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+def _resumed(events: Sequence[dict[str, Any]]) -> bool:
+    """Whether a run began to load more than once."""
+    phases = [event.get("phase") for event in events]
+    begun = zip(phases, [None, *phases], strict=False)
+    return [phase for phase, before in begun if phase != before].count("loading") > 1
+
+
+def _pace(events: Sequence[dict[str, Any]], *, over: bool) -> list[tuple[str, str]]:
     """How fast the last steps were, and what they take."""
     facts = []
+    when = " at the end" if over else ""
     for field, what in (
         ("examples_per_second", "examples a second"),
         ("learned_tokens_per_second", "learned tokens a second"),
     ):
         speed = _last(events, field, phases=("training",))
         if speed is not None:
-            facts.append((f"{speed:.2g}" if speed < 10 else numbers.count(round(speed)), what))
+            facts.append((f"{speed:.2g}" if speed < 10 else numbers.count(round(speed)), what + when))
     mfu = _last(events, "mfu", phases=("training",))
     if mfu is not None:
         facts.append((f"{mfu:.0%}", "of the GPU's peak (MFU)"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import streamlit as st
-from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
+from backend.errors import InvalidInputError
 from backend.runs.choices import configure
 from training.job import PRESETS, Config
 from ui.components import words
@@ -60,7 +60,12 @@ def settings_form(preset: str) -> Config:
             changes[name] = box(name, label, field, getattr(values, name), key=f"setting-{preset}-{name}")
     # An empty box is the preset's value, but for patience, where it means never.
     kept = {name: value for name, value in changes.items() if value is not None or name == "patience"}
-    return configure(preset, kept)
+    try:
+        return configure(preset, kept)
+    except InvalidInputError as error:
+        # Its first word is the trainer's own for the setting, where it is about one.
+        name, _, rest = error.message.partition(" ")
+        raise InvalidInputError(f"{_NAMES.get(name, name)} {rest}", error.hint) from error
 
 
 def described(config: dict[str, Any]) -> list[tuple[str, str]]:
@@ -91,12 +96,10 @@ def box(name: str, label: str, field: FieldInfo, value: Any, *, key: str) -> Any
         return st.text_input(
             label, value if isinstance(value, str) else ", ".join(value), help=about, key=key
         )
-    low, high = _bounds(field)
     whole = not isinstance(value, float)
+    # Without bounds: a box with them keeps what it held before, while it shows what was typed.
     return st.number_input(
         label,
-        min_value=low if low is None or whole else float(low),
-        max_value=high if high is None or whole else float(high),
         value=value,
         step=1 if whole else value / 2 or 0.01,
         format="%d" if whole else "%.3g",
@@ -104,13 +107,6 @@ def box(name: str, label: str, field: FieldInfo, value: Any, *, key: str) -> Any
         help=about,
         key=key,
     )
-
-
-def _bounds(field: FieldInfo) -> tuple[Any, Any]:
-    """The least and the most that a setting may be."""
-    low = next((bound.ge for bound in field.metadata if isinstance(bound, Ge)), None)
-    high = next((bound.le for bound in field.metadata if isinstance(bound, Le)), None)
-    return low, high
 
 
 def _in_words(name: str, value: Any) -> str:

@@ -54,7 +54,8 @@ def page() -> None:
     if not versions:
         _no_version()
         return
-    left, right = st.columns((5, 8), gap="large")
+    with st.container(key="ov-training"):
+        left, right = st.columns((5, 8), gap="large")
     with left, st.container(border=True), errors.shown():
         _choose(versions, sets, runs)
     with right:
@@ -104,8 +105,9 @@ def _choose(
         config = preference.switch(settings_form(preset), preset, version.id)
     choice = Choice(version, base_model, preset, config, set_ids)
     finished = sum(run.job.state is JobState.SUCCEEDED for run in runs)
+    possible = True
     with errors.shown():
-        estimate.draw(version.id, config, base_model, set_ids, finished=finished)
+        possible = estimate.draw(version.id, config, base_model, set_ids, finished=finished)
     st.button(
         "Train",
         type="primary",
@@ -113,6 +115,7 @@ def _choose(
         width="stretch",
         on_click=_start,
         args=(choice,),
+        disabled=not possible,
         key="train",
     )
 

@@ -373,6 +373,7 @@ def messages(found: Estimate) -> str:
         ({"max_length": 8192}, "sequence length of 8,192 is more than the base model's 4,096", True),
         ({"rank": 64}, "LoRA rank 64 is more than the layer k_proj can use: its smaller side is 32", True),
         ({"targets": "c_attn,c_proj"}, "The LoRA targets match no layer", True),
+        ({"method": "qlora"}, "The method qlora keeps the base model in 4 bits, which needs a GPU", True),
         ({"max_length": 40}, "None of the rows can be learned", True),
         ({"batch_size": 64}, "A batch of 64 is more than the 12 examples there are", False),
         ({"epochs": 2}, "4 steps are too few", False),
