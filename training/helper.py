@@ -11,7 +11,7 @@ from training.collective import HelperError, own_part, receive, together
 from training.data import encode, read_rows
 from training.gradients import Gradients
 from training.job import PAIRS, Config, Job
-from training.machine import keep_few_kernels, keep_freed_memory
+from training.machine import settle_memory
 from training.objective import Objective, Teaching, first_epoch
 from training.pairs import encode_pairs, read_pairs
 from training.preference import Preferring
@@ -50,8 +50,7 @@ class Helper:
     def __init__(self, begin: Begin) -> None:
         job = Job.read(begin.folder)
         hardware.use_threads()
-        keep_freed_memory()
-        keep_few_kernels()
+        settle_memory()
         device = hardware.choose_device(job.device)
         self._student = methods.begin(begin.base, job.config, device, job.base_model)
         self._parameters = list(self._student.trained_parameters().values())

@@ -67,6 +67,12 @@ def free_memory() -> int:
     return free if limit is None else min(free, limit)
 
 
+def settle_memory() -> None:
+    """How every process that trains takes memory; to be called before its first product."""
+    keep_freed_memory()
+    keep_few_kernels()
+
+
 def keep_freed_memory() -> None:
     """Have this process keep what it frees for what it takes next, where the C library is glibc.
 

@@ -23,7 +23,7 @@ from training.files import write_bytes, write_json
 from training.folder import fetch_folder
 from training.job import BASE, BEFORE_PREFERENCE, PAIRS, VALIDATION_PAIRS, Job
 from training.loop import Loop, Trained
-from training.machine import keep_few_kernels, keep_freed_memory
+from training.machine import settle_memory
 from training.model_card import README, model_card
 from training.objective import Teaching
 from training.pairs import EncodedPairs, encode_pairs, read_pairs, require_pairs
@@ -69,8 +69,7 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop,
     """
     with record.phase("loading"):
         hardware.use_threads()
-        keep_freed_memory()
-        keep_few_kernels()
+        settle_memory()
         device = hardware.choose_device(job.device)
         record.about["hardware"] = hardware.describe(device) | {"devices": ranks.size}
     with record.phase("fetching"):

@@ -17,7 +17,7 @@ from tests.benchmarks.training.task import read_examples
 from tests.benchmarks.training.turns import Turns
 from training.layout import pack
 from training.loop import Loop
-from training.machine import keep_freed_memory
+from training.machine import settle_memory
 from training.stop import Stop
 from training.student import new_student
 
@@ -41,7 +41,7 @@ def timed(loop: Loop, tokens: int, turns: Turns) -> float:
 
 
 def main() -> None:
-    keep_freed_memory()
+    settle_memory()
     turns = Turns.from_command_line()
     task = turns.task
     sets = {"short": turns.examples, "long": read_examples(Path(task.settings["long"]))}

@@ -16,7 +16,7 @@ from training.checkpoints import Checkpoints
 from training.job import Config
 from training.layout import pack
 from training.loop import Loop
-from training.machine import keep_few_kernels, keep_freed_memory
+from training.machine import settle_memory
 from training.objective import Teaching
 from training.progress import Reporter
 from training.prompt import Example
@@ -111,8 +111,7 @@ def loop_of(student: Student, examples: Sequence[Example], config: Config, folde
 
 
 def main() -> None:
-    keep_freed_memory()
-    keep_few_kernels()
+    settle_memory()
     turns = Turns.from_command_line()
     task = turns.task
     config = config_of(task, turns.examples)
