@@ -346,6 +346,11 @@ class EvaluationService:
 
         None where they share no set, or the run is the champion.
         """
+        both = self.with_champion(project_id, run_id)
+        return None if both is None else self.compare(*both)
+
+    def with_champion(self, project_id: int, run_id: int) -> tuple[int, int] | None:
+        """The evaluations that `beside_champion` compares, of the run and of the champion."""
         project = self._evaluations.project(project_id)
         if project is None or project.champion_run_id == run_id:
             return None
@@ -353,7 +358,7 @@ class EvaluationService:
         for challenger in self._evaluations.of_run(run_id):
             champion = self._evaluations.newest(challenger.set_id, kind, run_id=project.champion_run_id)
             if champion is not None:
-                return self.compare(challenger.id, champion.id)
+                return challenger.id, champion.id
         return None
 
     def posts(

@@ -30,11 +30,18 @@ class Caution:
         message: what is wrong, in a sentence.
         hint: what to change.
         fatal: whether the run could not even begin or end.
+        passing: whether it may be otherwise when the run's turn comes.
     """
 
     message: str
     hint: str
     fatal: bool = False
+    passing: bool = False
+
+    @property
+    def blocks(self) -> bool:
+        """Whether there is no point in starting."""
+        return self.fatal and not self.passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def cautions(known: Known) -> tuple[Caution, ...]:
 
 
 def _device(known: Known) -> Iterator[Caution]:
-    if known.plan.config.method == "qlora" and known.plan.device == "cpu":
+    if known.plan.config.method == "qlora" and known.plan.device == "cpu" and known.plan.here:
         yield Caution(
             "The method qlora keeps the base model in 4 bits, which needs a GPU, and there is none here.",
             "Choose the method lora.",
@@ -94,6 +101,8 @@ def _memory(known: Known) -> Iterator[Caution]:
             "Lower the sequence length or the rank, let fewer layers learn, choose the method qlora or a "
             "smaller base model.",
             fatal=True,
+            # Another run that holds it now will have ended by then, or it runs on another computer.
+            passing=True,
         )
     else:
         yield Caution(message, "Rows are made smaller until they fit, which takes longer.")

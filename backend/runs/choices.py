@@ -18,8 +18,17 @@ CUSTOM = "custom"
 """The preset's name where settings were changed by hand."""
 
 
-def configure(preset: str, changes: Mapping[str, Any] | None = None, seed: int | None = None) -> Config:
+def configure(
+    preset: str,
+    changes: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    *,
+    names: Mapping[str, str] | None = None,
+) -> Config:
     """A preset's settings with changes; texts such as "2" or "q_proj,v_proj" are read as they are meant.
+
+    Args:
+        names: what people call the settings where they chose them; their own names where not given.
 
     Raises:
         InvalidInputError: an unknown preset or setting, or a value that cannot be.
@@ -56,7 +65,8 @@ def configure(preset: str, changes: Mapping[str, Any] | None = None, seed: int |
         # Of a setting that may have several types, the place ends in the type.
         name = place if place in known else place.partition(".")[0]
         about = known[name].description if name in known else None
-        raise InvalidInputError(f"{name} cannot be {first['input']!r}: {said}.", about or "") from error
+        called = (names or {}).get(name, name)
+        raise InvalidInputError(f"{called} cannot be {first['input']!r}: {said}.", about or "") from error
 
 
 def preset_name(preset: str, config: Config) -> str:

@@ -116,6 +116,7 @@ class EstimateService:
             pairs=pairs,
             free=machine.free_memory() if gpu is None else gpu.free,
             device="cpu" if gpu is None else "cuda",
+            here=self._settings.launcher != "ray",
         )
 
     def _policy(self, version: DatasetVersion) -> Policy:

@@ -50,6 +50,7 @@ class Plan:
         pairs: posts to learn a preference from, where the settings have that step.
         free: bytes of memory there are.
         device: where it would run.
+        here: whether that is this computer, which both are of, or a cluster that is not looked at.
     """
 
     config: Config
@@ -62,6 +63,7 @@ class Plan:
     pairs: int
     free: float
     device: Device
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,17 @@ def test_the_preference_step_is_a_switch_with_the_pairs_there_are(
     assert "beta 0.3, epochs 1, learning rate 0.0001, batch size 8" in shown(app)
 
 
+def test_a_value_of_the_preference_step_is_refused_by_its_name(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = open_page("training")
+    app.toggle(key="preference").set_value(True).run()
+    app.number_input(key="preference-beta").set_value(0.0).run()
+    assert not app.exception
+    [error] = app.error
+    assert error.value.startswith("Beta of the preference step cannot be 0")
+
+
 def test_without_pairs_the_switch_says_why_it_is_off(sqlite_database: Database) -> None:
     project = seed(sqlite_database)
     with sqlite_database.write() as session:

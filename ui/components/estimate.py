@@ -39,7 +39,7 @@ def draw(version_id: int, config: Config, base_model: str, set_ids: Sequence[int
     is_here = local_folder(base_model, get_settings()) is not None
     _time(estimate, is_here=is_here)
     text.show(figures.pairs(_facts(estimate, config)))
-    possible = not any(caution.fatal for caution in estimate.cautions)
+    possible = not any(caution.blocks for caution in estimate.cautions)
     if is_here and possible and not estimate.pace_alike:
         _measure_button(version_id, config, base_model)
     for caution in estimate.cautions:

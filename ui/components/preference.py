@@ -49,7 +49,8 @@ def switch(config: Config, preset: str, version_id: int) -> Config:
         with columns[position % 2]:
             value = box(name, _NAMES[name], field, getattr(values, name), key=f"preference-{name}")
             changes[f"preference.{name}"] = getattr(values, name) if value is None else value
-    said = configure(preset, changes).preference
+    names = {f"preference.{name}": f"{label} of the preference step" for name, label in _NAMES.items()}
+    said = configure(preset, changes, names=names).preference
     return config.model_copy(update={"preference": said})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from backend.base_models import display_name
 from backend.db.engine import get_database
 from backend.db.models import Job
 from backend.db.models.jobs import JobState
+from backend.evaluation.results import Comparison
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.views import RunSummary
@@ -32,12 +34,12 @@ def draw(run: RunSummary) -> bool:
     """Draw a run; whether it is under way."""
     now = jobs.standing(run.job.id)
     events = _events(now.job)
-    champion = " :green-badge[:material/military_tech: champion]" if run.champion else ""
-    st.markdown(f"### Run {run.run.number} {jobs.badge(now.job)}{champion}", anchors=False)
-    st.caption(_about(run))
     if now.job.state is not run.job.state:
         # The list beside it was drawn when the page was.
         st.rerun()
+    champion = " :green-badge[:material/military_tech: champion]" if run.champion else ""
+    st.markdown(f"### Run {run.run.number} {jobs.badge(now.job)}{champion}", anchors=False)
+    st.caption(_about(run))
     jobs.draw(now)
     facts = _facts(run, now.job, events)
     if facts:
@@ -61,11 +63,16 @@ def draw(run: RunSummary) -> bool:
 
 
 def _beside_champion(run: RunSummary) -> None:
-    """Whether it is better than the model in use, in one sentence."""
+    """Whether it is better than the model in use, in one sentence; it is worked out once."""
+    known: dict[tuple[int, int], Comparison] = st.session_state.setdefault("beside champion", {})
     with get_database().read() as found:
-        compared = EvaluationService(found).beside_champion(run.run.project_id, run.run.id)
-    if compared is not None:
-        comparison.sentence(compared)
+        service = EvaluationService(found)
+        both = service.with_champion(run.run.project_id, run.run.id)
+        # Evaluations never change, and their intervals take a second on thousands of posts.
+        if both is not None and both not in known:
+            known[both] = service.compare(*both)
+    if both is not None:
+        comparison.sentence(known[both])
 
 
 def _about(run: RunSummary) -> str:
@@ -113,9 +120,7 @@ def _is_teaching(event: dict[str, Any]) -> bool:
 
 def _resumed(events: Sequence[dict[str, Any]]) -> bool:
     """Whether a run began to load more than once."""
-    phases = [event.get("phase") for event in events]
-    begun = zip(phases, [None, *phases], strict=False)
-    return [phase for phase, before in begun if phase != before].count("loading") > 1
+    return [phase for phase, _ in groupby(event.get("phase") for event in events)].count("loading") > 1
 
 
 def _pace(events: Sequence[dict[str, Any]], *, over: bool) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ from typing import Any, get_args
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from backend.errors import InvalidInputError
 from backend.runs.choices import configure
 from training.job import PRESETS, Config
 from ui.components import words
@@ -60,12 +59,7 @@ def settings_form(preset: str) -> Config:
             changes[name] = box(name, label, field, getattr(values, name), key=f"setting-{preset}-{name}")
     # An empty box is the preset's value, but for patience, where it means never.
     kept = {name: value for name, value in changes.items() if value is not None or name == "patience"}
-    try:
-        return configure(preset, kept)
-    except InvalidInputError as error:
-        # Its first word is the trainer's own for the setting, where it is about one.
-        name, _, rest = error.message.partition(" ")
-        raise InvalidInputError(f"{_NAMES.get(name, name)} {rest}", error.hint) from error
+    return configure(preset, kept, names=_NAMES)
 
 
 def described(config: dict[str, Any]) -> list[tuple[str, str]]:

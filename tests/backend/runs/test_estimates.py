@@ -395,10 +395,19 @@ def test_settings_that_cannot_fit_or_learn_are_said(
     )
 
 
+def test_what_this_computer_lacks_says_nothing_of_a_cluster(scene: Scene) -> None:
+    config = configure("quick", {"epochs": 40, "method": "qlora"})
+    assert [caution.blocks for caution in scene.estimate(config).cautions] == [True]
+    scene.settings.launcher = "ray"
+    assert scene.estimate(config).cautions == ()
+
+
 def test_memory_that_is_not_there_is_said(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.machine.free_memory", lambda: 300 * 10**6)
     said = scene.estimate(configure("quick", {"epochs": 40})).cautions
     assert said[0].fatal
+    # Who waits for another run that holds the memory now can be queued.
+    assert not said[0].blocks
     assert said[0].message.endswith("of memory, and 0.3 GB are free.")
     # Where smaller rows would do, it goes on with these.
     exact = configure("quick", {"epochs": 40, "precision": "float32"})
