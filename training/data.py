@@ -45,11 +45,13 @@ class Refusal:
 class Encoded:
     """What became of a file's rows. A row that is learned in two forms has two examples.
 
-    `labels` counts the rows that are learned with each category, `without_labels` those with none.
+    `answers` are the labels of each example. `labels` counts the rows that are learned with each
+    category, `without_labels` those with none.
     """
 
     examples: list[Example] = field(default_factory=list)
     forms: list[Form] = field(default_factory=list)
+    answers: list[tuple[str, ...]] = field(default_factory=list)
     ids: list[Any] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     labels: Counter[str] = field(default_factory=Counter)
@@ -127,6 +129,7 @@ def encode(rows: Sequence[Row], renderer: Renderer, answers: Answers, max_length
         for form, example in examples:
             encoded.examples.append(example)
             encoded.forms.append(form)
+            encoded.answers.append(renderer.policy.in_order(row.labels or ()))
             encoded.ids.append(row.id)
     return encoded
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from training import hardware, methods
+from training.balance import balanced
 from training.collective import HelperError, own_part, receive, together
 from training.data import encode, read_rows
 from training.gradients import Gradients
@@ -78,7 +79,8 @@ def _stages(job: Job, begin: Begin, student: Student) -> list[_Stage]:
     config, renderer = job.config, Renderer(begin.base, job.policy)
     rows = read_rows(begin.folder / "train.parquet", labelled=True)
     taught = encode(rows, renderer, config.answers, config.max_length)
-    stages = [_Stage(Teaching(student, taught.examples, taught.ids), config)]
+    examples = balanced(taught, taught, config.balance)
+    stages = [_Stage(Teaching(student, examples, taught.ids), config)]
     if config.preference is not None:
         pairs = encode_pairs(
             read_pairs(begin.folder / f"{PAIRS}.parquet"), renderer, config.answers, config.max_length

@@ -104,6 +104,13 @@ class Config(BaseModel):
         description="Of the base model's weights: bf16 where the device computes that faster, else fp32; "
         "or fp32 wherever it runs. LoRA weights are always fp32.",
     )
+    balance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much more rare answers count: 0 all rows alike, 1 every answer alike. "
+        "The probabilities then no longer follow how often each answer occurs.",
+    )
     weight_decay: float = Field(0.0, ge=0, le=1, description="Pull of the LoRA weights towards zero.")
     max_grad_norm: float = Field(1.0, gt=0, description="Longer gradients are scaled down to this norm.")
     max_length: int = Field(

@@ -32,6 +32,7 @@ class PackedRow:
         segments: where the prefix and each example lie.
         learned_from: (L,) the tokens whose output predicts a learned token.
         targets: (L,) the learned tokens.
+        weights: (L,) how much each counts in the loss; None where all count 1.
         examples: what lies in it, in this order.
     """
 
@@ -40,6 +41,7 @@ class PackedRow:
     segments: Segments
     learned_from: torch.Tensor
     targets: torch.Tensor
+    weights: torch.Tensor | None
     examples: tuple[Example, ...]
 
     def to(self, device: torch.device) -> PackedRow:
@@ -52,6 +54,7 @@ class PackedRow:
             self.segments,
             self.learned_from.to(device),
             self.targets.to(device),
+            None if self.weights is None else self.weights.to(device),
             self.examples,
         )
 
@@ -100,5 +103,14 @@ def _row(examples: list[Example]) -> PackedRow:
         segments=Segments(len(prefix), tuple(blocks)),
         learned_from=torch.tensor(learned),
         targets=torch.tensor(targets),
+        weights=_weights(examples),
         examples=tuple(examples),
     )
+
+
+def _weights(examples: list[Example]) -> torch.Tensor | None:
+    weights = [example.weight for example in examples]
+    if all(weight == 1 for weight in weights):
+        return None
+    lengths = torch.tensor([len(example.answer) for example in examples])
+    return torch.repeat_interleave(torch.tensor(weights), lengths)

@@ -52,7 +52,7 @@ class Objective(Protocol):
         A row is computed only when it is asked for, so that one row's graph is alive at a time.
         """
 
-    def weight(self, batch: Sequence[int]) -> int:
+    def weight(self, batch: Sequence[int]) -> float:
         """What the sum over a batch's rows is divided by."""
 
     def tokens(self, batch: Sequence[int]) -> int:
@@ -91,7 +91,7 @@ def first_epoch(objective: Objective, config: Config) -> list[Sequence[Example]]
 
 @dataclass(frozen=True, slots=True)
 class Teaching:
-    """The fine-tune itself: the cross-entropy of the learned tokens, a mean over them.
+    """The fine-tune itself: the cross-entropy of the learned tokens, their weighted mean.
 
     Attributes:
         examples: what is learned.
@@ -109,9 +109,9 @@ class Teaching:
         for row in pack(self.examples_of(batch), self.student.row_tokens):
             yield self.student.loss_sum(row), len(row.ids)
 
-    def weight(self, batch: Sequence[int]) -> int:
-        """Learned tokens."""
-        return sum(len(self.examples[index].answer) for index in batch)
+    def weight(self, batch: Sequence[int]) -> float:
+        """Learned tokens, each by its weight."""
+        return sum(self.examples[index].weight * len(self.examples[index].answer) for index in batch)
 
     def tokens(self, batch: Sequence[int]) -> int:
         """Tokens in the packed rows."""

@@ -73,13 +73,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One rendered example as token ids. The learned tokens are exactly `answer`."""
+    """One rendered example as token ids. The learned tokens are exactly `answer`.
+
+    Each of them counts `weight` times in the loss and in what that is divided by.
+    """
 
     prefix: tuple[int, ...]
     post: tuple[int, ...]
     suffix: tuple[int, ...]
     answer: tuple[int, ...]
     shortened: bool = False
+    weight: float = 1.0
 
     @property
     def ids(self) -> tuple[int, ...]:

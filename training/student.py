@@ -181,8 +181,9 @@ class Student:
         return functional.linear(hidden.float(), head.weight.float(), bias)
 
     def loss_sum(self, row: PackedRow) -> Tensor:
-        """The loss summed over a row's learned tokens; the head sees no other token."""
-        return self._losses(row).sum()
+        """The loss summed over a row's learned tokens, each by its weight; the head sees no other token."""
+        losses = self._losses(row)
+        return (losses if row.weights is None else losses * row.weights.to(losses.device)).sum()
 
     def answer_log_probabilities(self, row: PackedRow, lengths: Sequence[int]) -> Tensor:
         """The logarithm of P(answer) for each example of a row, (E,) in fp32.

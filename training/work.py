@@ -16,6 +16,7 @@ import torch
 
 from training import base_model, hardware, methods
 from training.adapter import BaseModelCard, Card, config_hash, require_prompt
+from training.balance import balanced
 from training.checkpoints import Checkpoints
 from training.cost import Shape
 from training.data import Encoded, encode, read_rows, require_some
@@ -110,8 +111,9 @@ def _train(at: _Work) -> None:
         by_macro_f1 = config.choose == "macro_f1" and bool(validation.examples)
         if by_macro_f1:
             scorer.require_macro_f1()
-        teaching = Teaching(student, train.examples, train.ids)
-        validating = Teaching(student, validation.examples, validation.ids) if validation.examples else None
+        teaching = Teaching(student, balanced(train, train, config.balance), train.ids)
+        held_out = balanced(validation, train, config.balance)
+        validating = Teaching(student, held_out, validation.ids) if held_out else None
         step = None if pairs is None else _preference_step(at, student, pairs, validating)
         loop = Loop(
             student,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,16 @@ def loop_of(student: Student, examples: Sequence[Example], folder: Path) -> Loop
 
 
 def plain_loss(student: Student, examples: Sequence[Example]) -> torch.Tensor:
-    """Hugging Face's own loss of each example alone, made a sum again, divided once."""
+    """Hugging Face's own loss of each example alone, made a sum again by its weight, divided once."""
     total: Any = 0.0
-    learned = 0
+    learned = 0.0
     for example in examples:
         ids = torch.tensor([example.ids])
         labels = ids.clone()
         labels[0, : len(example) - len(example.answer)] = -100
-        total = total + student.model(input_ids=ids, labels=labels, use_cache=False).loss * len(
-            example.answer
-        )
-        learned += len(example.answer)
+        counts = example.weight * len(example.answer)
+        total = total + student.model(input_ids=ids, labels=labels, use_cache=False).loss * counts
+        learned += counts
     loss: torch.Tensor = total / learned
     return loss
 
@@ -126,6 +126,22 @@ def test_packed_loss_and_gradients_equal_plain_hugging_face(
     assert any(len(row.ids) > 250 for row in pack(examples, student.row_tokens))
     for name, gradient in plain.items():
         torch.testing.assert_close(packed[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_weighted_examples_equal_plain_hugging_face_by_their_weights(
+    student: Student, examples: list[Example], tmp_path: Path
+) -> None:
+    unweighted = plain_loss(student, examples).item()
+    weighted = [replace(each, weight=0.25 + index % 3) for index, each in enumerate(examples)]
+    loss = plain_loss(student, weighted)
+    torch.autograd.backward(loss)
+    plain = gradients(student)
+    student.row_tokens = 300
+    packed_loss = loop_of(student, weighted, tmp_path).gradients(range(len(weighted)))
+    assert packed_loss == pytest.approx(loss.item(), rel=1e-5)
+    assert abs(packed_loss - unweighted) > 1e-3
+    for name, gradient in gradients(student).items():
+        torch.testing.assert_close(gradient, plain[name], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("budget", [1, 200, 300, 100_000])

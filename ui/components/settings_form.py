@@ -25,6 +25,7 @@ _NAMES = {
     "targets": "LoRA targets",
     "layers": "Layers that learn",
     "precision": "Precision",
+    "balance": "Balance of answers",
     "weight_decay": "Weight decay",
     "max_grad_norm": "Gradient norm, at most",
     "max_length": "Sequence length",
