@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from backend.evaluation.results import (
     Metrics,
     PostKind,
 )
+from backend.evaluation.significance import bootstrap_p, holm, mcnemar
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -36,6 +37,7 @@ class Differences:
     only_b_right: int
     both_right: int
     neither_right: int
+    mcnemar_p: float
 
 
 def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: int = RESAMPLES) -> Differences:
@@ -50,24 +52,32 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
     metrics_a, metrics_b = _categories(a, names), _categories(b, names)
     any_a, any_b = _any(a), _any(b)
     right_a, right_b = a.right, b.right
+    only_a, only_b = _count(right_a & ~right_b), _count(right_b & ~right_a)
     return Differences(
-        categories=tuple(
-            CategoryComparison(
-                code,
-                names[code],
-                metrics_a[column].support,
-                f1=_difference(
-                    metrics_a[column].f1,
-                    metrics_b[column].f1,
-                    of_a.f1[:, column] - of_b.f1[:, column],
-                ),
-                auprc=_difference(
-                    metrics_a[column].auprc,
-                    metrics_b[column].auprc,
-                    of_a.auprc[:, column] - of_b.auprc[:, column],
-                ),
-            )
-            for column, code in enumerate(a.codes)
+        categories=_by_significance(
+            [
+                CategoryComparison(
+                    code,
+                    names[code],
+                    metrics_a[column].support,
+                    f1=_difference(
+                        metrics_a[column].f1,
+                        metrics_b[column].f1,
+                        of_a.f1[:, column] - of_b.f1[:, column],
+                    ),
+                    auprc=_difference(
+                        metrics_a[column].auprc,
+                        metrics_b[column].auprc,
+                        of_a.auprc[:, column] - of_b.auprc[:, column],
+                    ),
+                    f1_p=bootstrap_p(of_a.f1[:, column] - of_b.f1[:, column]),
+                    only_a_right=_count(right & ~of_other),
+                    only_b_right=_count(of_other & ~right),
+                )
+                for column, (code, right, of_other) in enumerate(
+                    zip(a.codes, ~(a.gold ^ a.named).T, ~(b.gold ^ b.named).T, strict=True)
+                )
+            ]
         ),
         macro_f1=_difference(
             mean([one.f1 for one in metrics_a]),
@@ -81,10 +91,27 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
         ),
         any_f1=_difference(any_a.f1, any_b.f1, of_a.any_f1 - of_b.any_f1),
         any_auprc=_difference(any_a.auprc, any_b.auprc, of_a.any_auprc - of_b.any_auprc),
-        only_a_right=_count(right_a & ~right_b),
-        only_b_right=_count(right_b & ~right_a),
+        only_a_right=only_a,
+        only_b_right=only_b,
         both_right=_count(right_a & right_b),
         neither_right=_count(~right_a & ~right_b),
+        mcnemar_p=mcnemar(only_a, only_b),
+    )
+
+
+def _by_significance(categories: Sequence[CategoryComparison]) -> tuple[CategoryComparison, ...]:
+    """The same with p-values for having looked at all of them. One without posts is not looked at."""
+    judged = [one.f1.difference is not None for one in categories]
+    of_f1 = holm([one.f1_p if there else None for one, there in zip(categories, judged, strict=True)])
+    of_right = holm(
+        [
+            mcnemar(one.only_a_right, one.only_b_right) if there else None
+            for one, there in zip(categories, judged, strict=True)
+        ]
+    )
+    return tuple(
+        replace(one, f1_p=f1_p, mcnemar_p=mcnemar_p)
+        for one, f1_p, mcnemar_p in zip(categories, of_f1, of_right, strict=True)
     )
 
 
@@ -146,7 +173,7 @@ def left_out(metrics: Metrics, common: Judged) -> tuple[str, ...]:
 
 
 def sentence(a_name: str, b_name: str, found: Differences) -> str:
-    """What follows, for people: overall first, then where the interval excludes zero.
+    """What follows, for people: overall first, then the categories that differ, all of them looked at.
 
     Args:
         a_name, b_name: as they stand inside a sentence ("run 2", "the base model").
@@ -167,7 +194,7 @@ def sentence(a_name: str, b_name: str, found: Differences) -> str:
 
 def _by_category(categories: Sequence[CategoryComparison]) -> str:
     judged = [category for category in categories if category.f1.difference is not None]
-    clear = [category for category in judged if category.f1.clear]
+    clear = [category for category in judged if category.clear]
     if not judged:
         return ""
     if not clear:

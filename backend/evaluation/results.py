@@ -185,15 +185,35 @@ class Difference:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
+SIGNIFICANCE = 0.05
+"""From which chance on of being wrong a difference is not called one."""
+
+
 @dataclass(frozen=True, slots=True)
 class CategoryComparison:
-    """One category under two models."""
+    """One category under two models.
+
+    Attributes:
+        support: posts that have it.
+        f1_p: of no difference in F1, from the paired bootstrap, after Holm over the categories.
+        only_a_right, only_b_right: posts on which only one of the two has this category right.
+        mcnemar_p: of the two being right as often, exact, after Holm over the categories.
+    """
 
     code: str
     name: str
     support: int
     f1: Difference
     auprc: Difference
+    f1_p: float | None = None
+    only_a_right: int = 0
+    only_b_right: int = 0
+    mcnemar_p: float | None = None
+
+    @property
+    def clear(self) -> bool:
+        """Whether F1 differs, all categories being looked at."""
+        return self.f1_p is not None and self.f1_p < SIGNIFICANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +223,7 @@ class Comparison:
     Attributes:
         posts: posts that both were judged on.
         only_a_right, only_b_right, both_right, neither_right: posts by who had all of it right.
+        mcnemar_p: of the two having all right as often (exact McNemar test).
         sentence: what follows, in plain words.
     """
 
@@ -221,6 +242,7 @@ class Comparison:
     only_b_right: int
     both_right: int
     neither_right: int
+    mcnemar_p: float
     sentence: str
     notes: tuple[str, ...] = ()
 

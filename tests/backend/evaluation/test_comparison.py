@@ -1,5 +1,7 @@
 """Two models on the same posts, and what is said of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,42 @@ def test_a_teacher_has_no_auprc_to_compare() -> None:
     assert found.macro_f1.clear
 
 
+def test_categories_are_called_different_for_all_of_them_having_been_looked_at() -> None:
+    """Under no difference at all, one of ten categories may stand out alone; Holm keeps quiet about it."""
+    alone = together = 0
+    for seed in range(60):
+        a, b = (random_judged(posts=150, codes=10, seed=seed, noise=1.5) for _ in range(2))
+        random = np.random.default_rng(seed)
+        named = np.where(
+            random.random(a.named.shape) < 0.5, a.named, a.gold ^ (random.random(a.named.shape) < 0.15)
+        )
+        other = np.where(
+            random.random(a.named.shape) < 0.5, a.named, a.gold ^ (random.random(a.named.shape) < 0.15)
+        )
+        names = {code: code for code in a.codes}
+        of_both = differences(replace(a, named=named), replace(b, named=other), names=names, resamples=400)
+        alone += any(one.f1.clear for one in of_both.categories)
+        together += any(one.clear for one in of_both.categories)
+    assert alone >= 12
+    assert together <= 8
+
+
+def test_each_category_says_who_was_right_alone() -> None:
+    gold = np.array([[1, 0], [1, 1], [0, 0], [1, 0]], dtype=bool)
+    a = np.array([[1, 0], [1, 0], [0, 0], [1, 1]], dtype=bool)
+    b = np.array([[0, 0], [0, 1], [1, 0], [1, 0]], dtype=bool)
+    models = [
+        Judged(np.arange(4), ("c0", "c1"), gold, named, gold.any(axis=1), named.any(axis=1))
+        for named in (a, b)
+    ]
+    first, second = compared(*models).categories
+    assert (first.only_a_right, first.only_b_right) == (3, 0)
+    assert (second.only_a_right, second.only_b_right) == (0, 2)
+    # Three tosses alike: 2 / 8; two: 2 / 4. Holm doubles the smaller and lifts the other to it.
+    assert first.mcnemar_p == pytest.approx(0.5)
+    assert second.mcnemar_p == pytest.approx(0.5)
+
+
 def test_nothing_in_common() -> None:
     a, b = random_judged(posts=20, codes=1, seed=5), random_judged(posts=20, codes=1, seed=6)
     nothing = shared(a.take(np.arange(10)), b.take(np.arange(10, 20)))
@@ -68,8 +106,11 @@ def difference(value: float | None, low: float = 0.0, high: float = 0.0) -> Diff
 def found(overall: Difference, **categories: Difference) -> Differences:
     none = difference(None)
     return Differences(
-        tuple(CategoryComparison(name, name, 10, one, none) for name, one in categories.items()),
-        overall, none, overall, none, 0, 0, 0, 0,
+        tuple(
+            CategoryComparison(name, name, 10, one, none, f1_p=0.01 if one.clear else 0.4)
+            for name, one in categories.items()
+        ),
+        overall, none, overall, none, 0, 0, 0, 0, 1.0,
     )  # fmt: skip
 
 
