@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, precision_recall_curve, precision_recall_fscore_support
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    precision_recall_curve,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
 
 from backend.evaluation.bootstrap import RESAMPLES, Samples, bootstrap, interval
+from backend.evaluation.calibration import expected_error, reliability
 from backend.evaluation.judged import Bools, Floats, Judged
-from backend.evaluation.results import ANY, Averages, CategoryMetrics, Curve, Metrics
+from backend.evaluation.results import ANY, Averages, CategoryMetrics, Curve, Metrics, Reliability
 
 ANY_NAME = "Any violation"
 # More points than pixels help nobody.
@@ -98,6 +105,9 @@ def category_metrics(
         f1=float(f1),
         auprc=auprc,
         note=note,
+        auroc=None if scores is None or gold.all() else float(roc_auc_score(gold, scores)),
+        brier=None if scores is None else float(brier_score_loss(gold, scores)),
+        calibration_error=None if scores is None else expected_error(gold, scores),
     )
 
 
@@ -105,7 +115,7 @@ def _auprc(gold: Bools, scores: Floats | None) -> tuple[float | None, str | None
     if scores is None:
         return None, None
     if gold.all():
-        return None, "Every post of the set has it: AUPRC would be 1 for any model."
+        return None, "Every post of the set has it: AUPRC would be 1 for any model, and AUROC means nothing."
     note = "All scores are equal: AUPRC is the share of posts that have it." if np.ptp(scores) == 0 else None
     return float(average_precision_score(gold, scores)), note
 
@@ -138,6 +148,9 @@ def _macro(categories: Sequence[CategoryMetrics], samples: Samples) -> Averages:
         auprc=auprc,
         f1_interval=None if f1 is None else interval(samples.macro_f1),
         auprc_interval=None if auprc is None else interval(samples.macro_auprc),
+        auroc=mean([category.auroc for category in judged]),
+        brier=mean([category.brier for category in judged]),
+        calibration_error=mean([category.calibration_error for category in judged]),
     )
 
 
@@ -180,15 +193,23 @@ def confusion(gold: Bools, named: Bools) -> tuple[tuple[int, ...], ...]:
 
 def curves(judged: Judged, names: Mapping[str, str]) -> tuple[Curve, ...]:
     """Precision-recall curves of every category that has one, and of any violation."""
-    found = []
-    if judged.scores is not None:
-        found += [
-            _curve(code, names[code], judged.gold[:, column], judged.scores[:, column])
-            for column, code in enumerate(judged.codes)
-        ]
-    if judged.any_scores is not None:
-        found.append(_curve(ANY, ANY_NAME, judged.positive, judged.any_scores))
+    found = (_curve(*one) for one in _scored(judged, names))
     return tuple(curve for curve in found if curve is not None)
+
+
+def reliabilities(judged: Judged, names: Mapping[str, str]) -> tuple[Reliability, ...]:
+    """Of every category and of any violation, what the model's probabilities are worth."""
+    found = (reliability(*one) for one in _scored(judged, names))
+    return tuple(one for one in found if one is not None)
+
+
+def _scored(judged: Judged, names: Mapping[str, str]) -> Iterator[tuple[str, str, Bools, Floats]]:
+    """Each category and any violation, what is right and what was said, where there are probabilities."""
+    if judged.scores is not None:
+        for column, code in enumerate(judged.codes):
+            yield code, names[code], judged.gold[:, column], judged.scores[:, column]
+    if judged.any_scores is not None:
+        yield ANY, ANY_NAME, judged.positive, judged.any_scores
 
 
 def _curve(code: str, name: str, gold: Bools, scores: Floats) -> Curve | None:

@@ -47,6 +47,9 @@ class CategoryMetrics:
         predicted: posts that the model gave it to.
         hits: posts that have it and were given it.
         auprc: average precision; None for a model without probabilities.
+        auroc: the chance that a post that has it scores higher than one that has not.
+        brier: the mean squared distance of the probability from the truth; 0 is best.
+        calibration_error: expected calibration error, see `calibration.expected_error`; 0 is best.
         threshold: the score from which on it is given; None for a model without probabilities.
         note: why a figure is missing or says little.
     """
@@ -63,6 +66,9 @@ class CategoryMetrics:
     threshold: float | None = None
     f1_interval: Interval | None = None
     auprc_interval: Interval | None = None
+    auroc: float | None = None
+    brier: float | None = None
+    calibration_error: float | None = None
     note: str | None = None
 
 
@@ -76,6 +82,9 @@ class Averages:
     auprc: float | None = None
     f1_interval: Interval | None = None
     auprc_interval: Interval | None = None
+    auroc: float | None = None
+    brier: float | None = None
+    calibration_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,23 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Reliability:
+    """What a model's probabilities are worth, in bins that rise. `code` may be ANY.
+
+    Attributes:
+        said: the mean probability that the model gave the posts of each bin.
+        having: the share of them that have the category.
+        posts: how many they are.
+    """
+
+    code: str
+    name: str
+    said: tuple[float, ...]
+    having: tuple[float, ...]
+    posts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRow:
     """One model's line in a set's table: its newest evaluation on it."""
 
@@ -162,6 +188,7 @@ class Report:
     policy_version_id: int
     metrics: Metrics
     curves: tuple[Curve, ...]
+    reliability: tuple[Reliability, ...]
     created_at: datetime
     created_by: str
 

@@ -19,7 +19,7 @@ from backend.evaluation.comparison import differences, left_out, posts_of, sente
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.judging import judge_scores
-from backend.evaluation.metrics import curves, measure
+from backend.evaluation.metrics import curves, measure, reliabilities
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
     Comparison,
@@ -297,6 +297,7 @@ class EvaluationService:
         evaluation_set = self._set(evaluation.set_id)
         metrics = read_metrics(evaluation)
         names = {category.code: category.name for category in metrics.categories}
+        judged = self._judged(evaluation)
         return Report(
             evaluation_id=evaluation.id,
             set_id=evaluation_set.id,
@@ -309,7 +310,8 @@ class EvaluationService:
             run_id=evaluation.run_id,
             policy_version_id=evaluation.policy_version_id,
             metrics=metrics,
-            curves=curves(self._judged(evaluation), names),
+            curves=curves(judged, names),
+            reliability=reliabilities(judged, names),
             created_at=evaluation.created_at,
             created_by=evaluation.created_by,
         )

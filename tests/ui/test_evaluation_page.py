@@ -45,7 +45,10 @@ def test_two_models_stand_side_by_side(sqlite_database: Database, project: Proje
     said = shown(app)
     assert "Run 1 is better than the base model" in said
     assert '<span class="ov-tag">champion</span>' in said
-    assert len(app.get("vega_lite_chart")) == 2
+    assert len(app.get("vega_lite_chart")) == 3
+    assert "Can its probabilities be taken at their word?" in {one.label for one in app.expander}
+    for figure in ("AUROC", "Brier", "ECE"):
+        assert figure in said
     assert said.count('class="ov-grid ov-heat-map"') == 2
     assert "![seen]" not in read_as_markdown(app)
 

@@ -154,6 +154,36 @@ def curves(reports: Sequence[Report], looks: Looks) -> None:
         st.caption(f"{' and '.join(without)} gives no probabilities: one point, no curve.")
 
 
+def reliability(reports: Sequence[Report], looks: Looks) -> None:
+    """How often posts have a category, of those that a model gives about the same probability."""
+    codes = list(dict.fromkeys(one.code for report in reports for one in report.reliability))
+    if not codes:
+        st.caption("The teacher gives no probabilities.")
+        return
+    codes.sort(key=lambda code: code != ANY)
+    chosen = st.selectbox(
+        "Category of the reliability diagram",
+        codes,
+        format_func=lambda code: "Any violation" if code == ANY else looks.name(code),
+        key="reliability-category",
+        label_visibility="collapsed",
+    )
+    models = _named(reports)
+    bins = [
+        (model.name, *one_bin)
+        for report, model in zip(reports, models, strict=True)
+        for one in report.reliability
+        if one.code == chosen
+        for one_bin in zip(one.said, one.having, one.posts, strict=True)
+    ]
+    frame = pd.DataFrame(bins, columns=["model", "said", "having", "posts"])
+    st.altair_chart(plots.reliability(frame, models), width="stretch")
+    st.caption(
+        "On the line a probability means what it says; below it the model is too sure. "
+        "Larger dots stand for more posts."
+    )
+
+
 def confusion(report: Report) -> None:
     """What stands by what the model said, as a heat map."""
     metrics = report.metrics
@@ -180,13 +210,16 @@ def category_table(report: Report, looks: Looks) -> None:
             numbers.score(category.recall),
             _figure(category.f1, category.f1_interval),
             _figure(category.auprc, category.auprc_interval),
+            numbers.score(category.auroc),
+            numbers.score(category.brier),
+            numbers.score(category.calibration_error),
             numbers.score(category.threshold),
         )
         for category in (*report.metrics.categories, report.metrics.any_violation)
     ]
     rows += _averages(report.metrics)
-    heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "Threshold"]
-    text.show(figures.table(heads, rows, numbers=(1, 2, 3, 6)))
+    heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "AUROC", "Brier", "ECE", "Threshold"]
+    text.show(figures.table(heads, rows, numbers=(1, 2, 3, *range(6, len(heads)))))
     noted = [(category.name, category.note) for category in report.metrics.categories if category.note]
     for name, note in noted:
         st.caption(f"{text.label(name)}: {text.label(note)}")
@@ -203,6 +236,9 @@ def _averages(metrics: Metrics) -> list[Sequence[str | Markup]]:
             numbers.score(average.recall),
             _figure(average.f1, average.f1_interval),
             _figure(average.auprc, average.auprc_interval),
+            numbers.score(average.auroc),
+            numbers.score(average.brier),
+            numbers.score(average.calibration_error),
             "",
         )
         for name, average in (("Macro", metrics.macro), ("Micro", metrics.micro))

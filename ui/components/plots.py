@@ -148,3 +148,44 @@ def precision_recall(
     points = base.mark_point(filled=True, size=130, opacity=1, stroke="white", strokeWidth=1.5)
     points.data = chosen
     return alt.layer(lines, points).properties(height=height)
+
+
+def reliability(bins: pd.DataFrame, models: Sequence[Named], *, height: int = 300) -> Chart:
+    """What came true of each model's probabilities, beside the line on which all of it would.
+
+    Args:
+        bins: columns model, said, having, posts; said rising.
+        models: the models, in drawing order.
+        height: pixels.
+    """
+    order = [model.name for model in models]
+    scale = alt.Scale(domain=[0, 1])
+    base = alt.Chart(bins).encode(
+        x=alt.X("said:Q", title="probability that the model gives", scale=scale, axis=alt.Axis(format=".1f")),
+        y=alt.Y(
+            "having:Q", title="share of these posts that have it", scale=scale, axis=alt.Axis(format=".1f")
+        ),
+        color=alt.Color(
+            "model:N",
+            title=None,
+            scale=_scale(models),
+            sort=order,
+            legend=alt.Legend(orient="top", labelLimit=300),
+        ),
+        tooltip=[
+            alt.Tooltip("model:N"),
+            alt.Tooltip("said:Q", title="says", format=".2f"),
+            alt.Tooltip("having:Q", title="is", format=".2f"),
+            alt.Tooltip("posts:Q", format=",d"),
+        ],
+    )
+    even = (
+        alt.Chart(pd.DataFrame({"said": [0.0, 1.0], "having": [0.0, 1.0]}))
+        .mark_line(strokeDash=[4, 4], color="#6b7278", strokeWidth=1)
+        .encode(x="said:Q", y="having:Q")
+    )
+    lines = base.mark_line(strokeWidth=2)
+    dots = base.mark_point(filled=True, opacity=1).encode(
+        size=alt.Size("posts:Q", legend=None, scale=alt.Scale(range=[25, 260]))
+    )
+    return alt.layer(even, lines, dots).properties(height=height)

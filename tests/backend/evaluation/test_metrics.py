@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import (
     average_precision_score,
+    brier_score_loss,
     confusion_matrix,
     f1_score,
     precision_recall_fscore_support,
+    roc_auc_score,
 )
 
 from backend.evaluation.judged import Judged
@@ -51,6 +53,12 @@ def test_five_posts_worked_by_hand() -> None:
     # Ranked .9 (hate), .6, .3 (hate), .2, .1: half the recall at precision 1, half at 2/3.
     assert hate.auprc == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     assert (scam.precision, scam.recall, scam.f1, scam.auprc) == (1, 1, 1, 1)
+    # Of the six pairs of .9 or .3, which have it, and .2, .6 or .1, only .3 and .6 are the wrong way.
+    assert hate.auroc == pytest.approx(5 / 6)
+    assert hate.brier == pytest.approx((0.1**2 + 0.7**2 + 0.2**2 + 0.6**2 + 0.1**2) / 5)
+    # Five bins of one post each.
+    assert hate.calibration_error == pytest.approx((0.1 + 0.7 + 0.2 + 0.6 + 0.1) / 5)
+    assert found.macro.auroc == pytest.approx((5 / 6 + 1) / 2)
     assert found.macro.f1 == 0.75
     assert found.micro.f1 == pytest.approx(2 * 2 / (3 + 3))
     assert found.exact_match == 0.6
@@ -71,6 +79,10 @@ def test_figures_are_scikit_learns() -> None:
         )
         assert category.auprc == pytest.approx(
             average_precision_score(model.gold[:, column], model.scores[:, column])
+        )
+        assert category.auroc == pytest.approx(roc_auc_score(model.gold[:, column], model.scores[:, column]))
+        assert category.brier == pytest.approx(
+            brier_score_loss(model.gold[:, column], model.scores[:, column])
         )
     assert found.macro.f1 == pytest.approx(f1_score(model.gold, model.named, average="macro"))
     assert found.micro.f1 == pytest.approx(f1_score(model.gold, model.named, average="micro"))
