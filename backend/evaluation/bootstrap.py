@@ -1,5 +1,7 @@
 """How sure a figure is: bootstrap over posts, for one model or for two on the same posts.
 
+Near-duplicates are drawn together: ten copies of a post tell hardly more than one, and drawn apart
+they would make a figure look surer than it is.
 A resample is kept as weights, how often it drew each post, so that a figure of all resamples is
 a few matrix operations. Figures of a resample in which a category has no post are NaN and do not
 count. Intervals are percentile intervals.
@@ -52,13 +54,15 @@ def bootstrap(models: Sequence[Judged], *, resamples: int = RESAMPLES, seed: int
     """The figures of every model over the very same resamples of the posts.
 
     Args:
-        models: judged on the same posts in the same order, over the same categories.
+        models: judged on the same posts in the same order, over the same categories, with the
+            same near-duplicates.
 
     Returns:
         Samples of each model; the difference of two is a paired bootstrap.
     """
     parts = [
-        [_sample(weights, model) for model in models] for weights in _weights(len(models[0]), resamples, seed)
+        [_sample(weights, model) for model in models]
+        for weights in _weights(models[0].clusters, len(models[0]), resamples, seed)
     ]
     return [_join([part[index] for part in parts]) for index in range(len(models))]
 
@@ -79,20 +83,22 @@ def mean_of_known(values: Floats) -> Floats:
     return _ratio(np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1))
 
 
-def _weights(posts: int, resamples: int, seed: int) -> Iterator[Weights]:
+def _weights(clusters: NDArray[np.int64] | None, posts: int, resamples: int, seed: int) -> Iterator[Weights]:
     """(n, b) how often each of b resamples drew each post, until `resamples` are drawn."""
     random = np.random.default_rng(seed)
     if not posts:
         yield np.zeros((0, resamples), dtype=np.float32)
         return
+    cluster = np.arange(posts) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    count = int(cluster.max()) + 1
     most = max(1, _CHUNK // posts)
     for start in range(0, resamples, most):
         size = min(most, resamples - start)
-        drawn = random.integers(0, posts, size=(size, posts))
+        drawn = random.integers(0, count, size=(size, count))
         drawn *= size
         drawn += np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=posts * size)
-        yield counts.reshape(posts, size).astype(np.float32)
+        counts = np.bincount(drawn.ravel(), minlength=count * size)
+        yield counts.reshape(count, size).astype(np.float32)[cluster]
 
 
 def _sample(weights: Weights, model: Judged) -> Samples:

@@ -28,6 +28,7 @@ class Judged:
         flagged: (n,) whether the model says so.
         scores: (n, k) probabilities; None for a model without.
         any_scores: (n,) probability of any violation; None for a model without.
+        clusters: (n,) posts with the same number are near-duplicates; None where none are.
     """
 
     row_ids: NDArray[np.int64]
@@ -38,6 +39,7 @@ class Judged:
     flagged: Bools
     scores: Floats | None = None
     any_scores: Floats | None = None
+    clusters: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -48,6 +50,22 @@ class Judged:
         if not self.codes:
             return ~(self.positive ^ self.flagged)
         return ~_any(self.gold ^ self.named)
+
+    @property
+    def duplicates(self) -> tuple[tuple[int, ...], ...]:
+        """The keys of posts that are near-duplicates of each other, group by group."""
+        if self.clusters is None:
+            return ()
+        _, cluster, sizes = np.unique(self.clusters, return_inverse=True, return_counts=True)
+        groups = (self.row_ids[cluster == each] for each in np.flatnonzero(sizes > 1))
+        return tuple(tuple(group.tolist()) for group in groups)
+
+    def clustered(self, duplicates: Sequence[Sequence[int]]) -> Judged:
+        """The same posts, those put together whose keys stand in one group; other keys count for nothing."""
+        first = {key: group[0] for group in duplicates for key in group}
+        return replace(
+            self, clusters=np.array([first.get(key, key) for key in self.row_ids.tolist()], dtype=np.int64)
+        )
 
     def take(self, rows: NDArray[Any]) -> Judged:
         """Some of the posts, by mask or position."""
@@ -60,6 +78,7 @@ class Judged:
             flagged=self.flagged[rows],
             scores=None if self.scores is None else self.scores[rows],
             any_scores=None if self.any_scores is None else self.any_scores[rows],
+            clusters=None if self.clusters is None else self.clusters[rows],
         )
 
     def over(self, codes: Sequence[str]) -> Judged:

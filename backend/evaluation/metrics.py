@@ -20,6 +20,7 @@ from backend.evaluation.bootstrap import RESAMPLES, Samples, bootstrap, interval
 from backend.evaluation.calibration import expected_error, reliability
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.results import ANY, Averages, CategoryMetrics, Curve, Metrics, Reliability
+from backend.text import things
 
 ANY_NAME = "Any violation"
 # More points than pixels help nobody.
@@ -80,7 +81,8 @@ def measure(
         any_violation=_with_intervals(any_violation, samples.any_f1, samples.any_auprc),
         exact_match=float(judged.right.mean()) if len(judged) else None,
         confusion=confusion(judged.gold, judged.named) if judged.codes else (),
-        notes=(*notes, *_notes(categories, posts=len(judged), of=of, unreadable=unreadable)),
+        notes=(*notes, *_notes(categories, posts=len(judged), of=of, unreadable=unreadable), *_alike(judged)),
+        duplicates=judged.duplicates,
     )
 
 
@@ -224,6 +226,12 @@ def _curve(code: str, name: str, gold: Bools, scores: Floats) -> Curve | None:
         return tuple(float(value) for value in values[kept])
 
     return Curve(code, name, thin(recall), thin(precision), thin(thresholds[::-1]))
+
+
+def _alike(judged: Judged) -> Iterator[str]:
+    if judged.duplicates:
+        alike, groups = sum(map(len, judged.duplicates)), things(len(judged.duplicates), "group")
+        yield f"{alike:,} posts nearly repeat one another, in {groups}; the intervals draw a group as one."
 
 
 def _notes(categories: Sequence[CategoryMetrics], *, posts: int, of: int, unreadable: int) -> tuple[str, ...]:

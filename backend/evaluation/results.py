@@ -104,6 +104,7 @@ class Metrics:
         confusion: what stands (rows) by what the model said (columns); `codes` in order,
             then "none". See `metrics.confusion` for posts with several categories.
         notes: sentences on what was left out.
+        duplicates: keys of posts that are near-duplicates of each other; intervals draw them together.
     """
 
     posts: int
@@ -117,6 +118,7 @@ class Metrics:
     exact_match: float | None
     confusion: tuple[tuple[int, ...], ...]
     notes: tuple[str, ...] = ()
+    duplicates: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

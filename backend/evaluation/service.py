@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
@@ -44,6 +46,7 @@ from backend.evaluation.stored import (
 )
 from backend.jobs.payloads import ScorePayload
 from backend.jobs.service import JobService
+from backend.near_duplicates import clusters
 
 _OUTCOMES = {
     PostKind.ALL: (),
@@ -422,7 +425,7 @@ class EvaluationService:
         unreadable: int = 0,
     ) -> Evaluation:
         metrics = measure(
-            said.judged,
+            self._clustered(evaluation.set_id, said.judged),
             names=names,
             thresholds=evaluation.thresholds,
             of=of,
@@ -433,6 +436,16 @@ class EvaluationService:
         evaluation.metrics = write_metrics(metrics)
         self._evaluations.add(evaluation, list(prediction_rows(said)))
         return evaluation
+
+    def _clustered(self, set_id: int, judged: Judged) -> Judged:
+        """With the near-duplicates among its posts put together, as found in all of the set."""
+        posts = [post for part in self._evaluations.set_texts(set_id) for post in part]
+        places = dict(
+            zip((key for key, _ in posts), clusters([text for _, text in posts]).tolist(), strict=True)
+        )
+        return replace(
+            judged, clusters=np.array([places[key] for key in judged.row_ids.tolist()], dtype=np.int64)
+        )
 
     def _same_answers(self, known: Evaluation, said: Said) -> bool:
         stored = {row.row_id: row.labels for row in self._evaluations.predictions(known.id)}

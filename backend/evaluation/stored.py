@@ -36,10 +36,11 @@ def write_metrics(metrics: Metrics) -> dict[str, Any]:
 
 def read_judged(evaluation: Evaluation, predictions: Sequence[Any]) -> Judged:
     """What was judged, from the stored predictions (`EvaluationRepository.predictions`)."""
-    codes = read_metrics(evaluation).codes
+    metrics = read_metrics(evaluation)
+    codes = metrics.codes
     scored = evaluation.model_kind is not ModelKind.TEACHER
     scores = [[row.scores[code] for code in codes] for row in predictions] if scored else []
-    return Judged(
+    judged = Judged(
         row_ids=np.array([row.row_id for row in predictions], dtype=np.int64),
         codes=codes,
         gold=membership([row.gold for row in predictions], codes),
@@ -49,6 +50,7 @@ def read_judged(evaluation: Evaluation, predictions: Sequence[Any]) -> Judged:
         scores=np.array(scores, dtype=float).reshape(len(predictions), len(codes)) if scored else None,
         any_scores=np.array([row.any_score for row in predictions], dtype=float) if scored else None,
     )
+    return judged.clustered(metrics.duplicates)
 
 
 def prediction_rows(said: Said) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """Resampled figures against scikit-learn, intervals against a known truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
@@ -97,3 +99,32 @@ def test_paired_intervals_cover_the_true_difference() -> None:
         found = interval(of_a.f1[:, 0] - of_b.f1[:, 0])
         covered += found is not None and found.low <= true <= found.high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_copies_of_a_post_are_drawn_together() -> None:
+    """200 posts, each five times: drawn apart, the intervals are far too narrow; together they hold."""
+    truth = random_judged(posts=200_000, codes=1, seed=9)
+    true_f1 = f1_score(truth.gold[:, 0], truth.named[:, 0])
+    copies = np.repeat(np.arange(200), 5)
+    apart = together = 0
+    for seed in range(200):
+        posts = random_judged(posts=200, codes=1, seed=seed).take(copies)
+        for clusters in (None, copies):
+            [samples] = bootstrap([replace(posts, clusters=clusters)], resamples=400)
+            found = interval(samples.f1[:, 0])
+            covers = found is not None and found.low <= true_f1 <= found.high
+            apart, together = (
+                apart + (covers and clusters is None),
+                together + (covers and clusters is not None),
+            )
+    assert apart / 200 < 0.75
+    assert 0.88 <= together / 200 <= 0.99
+
+
+def test_near_duplicates_are_kept_by_their_keys() -> None:
+    posts = replace(random_judged(posts=6, codes=1, seed=0), clusters=np.array([0, 1, 0, 2, 1, 0]))
+    assert posts.duplicates == ((1, 3, 6), (2, 5))
+    again = replace(posts, clusters=None).clustered(posts.duplicates)
+    assert again.duplicates == posts.duplicates
+    assert again.take(np.array([0, 3, 5])).duplicates == ((1, 6),)
+    assert replace(posts, clusters=None).duplicates == ()
