@@ -10,7 +10,7 @@ count. Intervals are percentile intervals.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,25 +29,26 @@ Weights = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Figures of each resample: (resamples, k) by category, (resamples,) over all.
+    """Figures of each resample, each (resamples, k + 1): the categories, and last any violation.
 
-    AUPRC is NaN throughout for a model without probabilities.
+    AUPRC and AUROC are NaN throughout for a model without probabilities.
     """
 
+    precision: Floats
+    recall: Floats
     f1: Floats
     auprc: Floats
-    any_f1: Floats
-    any_auprc: Floats
+    auroc: Floats
 
     @property
     def macro_f1(self) -> Floats:
         """(resamples,) the mean over the categories that have posts in a resample."""
-        return mean_of_known(self.f1)
+        return mean_of_known(self.f1[:, :-1])
 
     @property
     def macro_auprc(self) -> Floats:
         """(resamples,) the mean over the categories that have posts in a resample."""
-        return mean_of_known(self.auprc)
+        return mean_of_known(self.auprc[:, :-1])
 
 
 def bootstrap(models: Sequence[Judged], *, resamples: int = RESAMPLES, seed: int = SEED) -> list[Samples]:
@@ -102,43 +103,46 @@ def _weights(clusters: NDArray[np.int64] | None, posts: int, resamples: int, see
 
 
 def _sample(weights: Weights, model: Judged) -> Samples:
-    resamples = weights.shape[1]
-    unknown = np.full((resamples, len(model.codes)), np.nan)
+    gold = np.column_stack([model.gold, model.positive])
+    precision, recall, f1 = weighted_counts(
+        weights, gold, np.column_stack([model.named, model.flagged]).astype(bool)
+    )
+    unknown = np.full(f1.shape, np.nan)
+    if model.scores is None or model.any_scores is None:
+        return Samples(precision, recall, f1, auprc=unknown, auroc=unknown)
+    scores = np.column_stack([model.scores, model.any_scores])
     return Samples(
-        f1=weighted_f1(weights, model.gold, model.named),
-        auprc=unknown if model.scores is None else weighted_auprc(weights, model.gold, model.scores),
-        any_f1=weighted_f1(weights, model.positive[:, None], model.flagged[:, None])[:, 0],
-        any_auprc=(
-            np.full(resamples, np.nan)
-            if model.any_scores is None
-            else weighted_auprc(weights, model.positive[:, None], model.any_scores[:, None])[:, 0]
-        ),
+        *(precision, recall, f1),
+        auprc=weighted_auprc(weights, gold, scores),
+        auroc=weighted_auroc(weights, gold, scores),
     )
 
 
 def _join(parts: Sequence[Samples]) -> Samples:
-    return Samples(
-        f1=np.concatenate([part.f1 for part in parts]),
-        auprc=np.concatenate([part.auprc for part in parts]),
-        any_f1=np.concatenate([part.any_f1 for part in parts]),
-        any_auprc=np.concatenate([part.any_auprc for part in parts]),
-    )
+    names = (field.name for field in fields(Samples))
+    return Samples(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def weighted_f1(weights: Weights, gold: Bools, named: Bools) -> Floats:
-    """F1 of k categories in b resamples.
+def weighted_counts(weights: Weights, gold: Bools, named: Bools) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of k categories in b resamples.
 
     Args:
         weights: (n, b).
         gold, named: (n, k).
 
     Returns:
-        (b, k); NaN where no post of a resample has the category.
+        (b, k) each; NaN where no post of a resample has the category, precision also where none
+        was given it.
     """
     hits, support, predicted = (
         (weights.T @ matrix.astype(np.float32)).astype(float) for matrix in (gold & named, gold, named)
     )
-    return np.where(support > 0, _ratio(2 * hits, support + predicted), np.nan)
+    there = support > 0
+    return (
+        np.where(there, _ratio(hits, predicted), np.nan),
+        _ratio(hits, support),
+        np.where(there, _ratio(2 * hits, support + predicted), np.nan),
+    )
 
 
 def weighted_auprc(weights: Weights, gold: Bools, scores: Floats) -> Floats:
@@ -172,6 +176,39 @@ def _auprc(weights: Weights, gold: Bools, scores: Floats) -> Floats:
     hits = np.cumsum(gained, axis=0)
     precision = hits / np.maximum(np.cumsum(drawn, axis=0), 1)
     return _ratio((gained * precision).sum(axis=0, dtype=float), gained.sum(axis=0, dtype=float))
+
+
+def weighted_auroc(weights: Weights, gold: Bools, scores: Floats) -> Floats:
+    """The area under the ROC curve of k categories in b resamples, as scikit-learn's with these weights.
+
+    Args:
+        weights: (n, b).
+        gold, scores: (n, k).
+
+    Returns:
+        (b, k); NaN where all posts of a resample have the category, or none.
+    """
+    columns = [_auroc(weights, gold[:, column], scores[:, column]) for column in range(gold.shape[1])]
+    return np.stack(columns, axis=1) if columns else np.empty((weights.shape[1], 0))
+
+
+def _auroc(weights: Weights, gold: Bools, scores: Floats) -> Floats:
+    """(b,): how often a post that has the category ranks above one that has not; a tie counts half."""
+    if not gold.any() or gold.all():
+        return np.full(weights.shape[1], np.nan)
+    order = np.argsort(-scores, kind="stable")
+    ranked, has = scores[order], gold[order]
+    positives, negatives = np.flatnonzero(has), np.flatnonzero(~has)
+    # Groups of one score that have a positive: where each begins and ends among all posts.
+    found = np.unique(-ranked[positives])
+    begins, ends = np.searchsorted(-ranked, found, "left"), np.searchsorted(-ranked, found, "right")
+    gained = _sums(weights, order[positives], np.searchsorted(positives, ends))
+    between = np.searchsorted(negatives, np.column_stack([begins, ends]).ravel())
+    passed = _sums(weights, order[negatives], between)
+    above, alike = np.cumsum(passed, axis=0)[0::2], passed[1::2]
+    without = weights[order[negatives]].sum(axis=0)
+    won = (gained * (without - above - alike / 2)).sum(axis=0, dtype=float)
+    return _ratio(won, gained.sum(axis=0, dtype=float) * without)
 
 
 def _sums(weights: Weights, posts: NDArray[np.intp], ends: NDArray[np.intp]) -> Weights:

@@ -119,17 +119,28 @@ def _probabilities(frame: pd.DataFrame, columns: Sequence[str]) -> Floats:
     return values
 
 
-def choose_thresholds(validation: Scores, decisions: Mapping[int, Sequence[str]]) -> dict[str, float]:
-    """The threshold with the best F1 for each category and for ANY, on validation decisions.
-
-    Chosen in the same way for every model. Posts without a decision do not count, nor does a
-    score that is not a number; where nothing is left the threshold is 0.5.
+def decided_only(
+    scores: Scores, decisions: Mapping[int, Sequence[str]]
+) -> tuple[Scores, list[Sequence[str]]]:
+    """The posts for which something stands, and what.
 
     Args:
-        decisions: what stands for the validation posts, by id.
+        decisions: labels by id.
     """
-    decided = validation.take([at for at, post in enumerate(validation.ids) if post in decisions])
-    labels = [decisions[post] for post in decided.ids]
+    decided = scores.take([at for at, post in enumerate(scores.ids) if post in decisions])
+    return decided, [decisions[post] for post in decided.ids]
+
+
+def choose_thresholds(decided: Scores, labels: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The threshold with the best F1 for each category and for ANY, on validation posts.
+
+    Chosen in the same way for every model. A score that is not a number does not count; where
+    nothing is left the threshold is 0.5.
+
+    Args:
+        decided: the scores of n posts.
+        labels: (n) what stands for each.
+    """
     gold = membership(labels, decided.codes)
     thresholds = {
         code: _best_f1(gold[:, column], decided.values[:, column])

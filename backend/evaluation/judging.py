@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 
 from backend.db.models import EvaluationSet
 from backend.db.models.content import Split
-from backend.evaluation.frames import choose_thresholds, read_scores
+from backend.evaluation.alone import Bands, choose_bands
+from backend.evaluation.frames import choose_thresholds, decided_only, read_scores
 from backend.evaluation.repository import EvaluationRepository
 from backend.evaluation.said import Said, from_scores
 from backend.evaluation.stored import yes_no
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model said of a set, and what decided it, chosen on validation posts.
+
+    Attributes:
+        thresholds: by category, and by ANY.
+        bands: in which a person decides.
+    """
+
+    said: Said
+    thresholds: dict[str, float]
+    bands: Bands
 
 
 def judge_scores(
@@ -18,8 +36,8 @@ def judge_scores(
     policy_version_id: int,
     validation: pd.DataFrame,
     predictions: pd.DataFrame,
-) -> tuple[Said, dict[str, float]]:
-    """What a model said of a set, and the thresholds that decided it.
+) -> Scored:
+    """What a model said of a set.
 
     Args:
         evaluations: where sets and decisions are.
@@ -36,7 +54,15 @@ def judge_scores(
     codes = list(evaluations.names(policy_version_id))
     scores = read_scores(predictions, codes).of(rows.ids)
     decided = evaluations.decided(evaluation_set.project_id, Split.VALIDATION)
-    decisions = {one.item_id: one.labels for one in decided}
-    thresholds = choose_thresholds(read_scores(validation, codes), decisions)
+    chosen_on, labels = decided_only(
+        read_scores(validation, codes), {one.item_id: one.labels for one in decided}
+    )
+    thresholds = choose_thresholds(chosen_on, labels)
     set_codes = list(evaluations.names(evaluation_set.policy_version_id))
-    return from_scores(rows, set_codes, yes_no(evaluation_set), scores, thresholds), thresholds
+    any_scores = chosen_on.any_scores()
+    violation = np.array([bool(these) for these in labels], dtype=bool)
+    return Scored(
+        from_scores(rows, set_codes, yes_no(evaluation_set), scores, thresholds),
+        thresholds,
+        {} if any_scores is None else choose_bands(violation, any_scores),
+    )

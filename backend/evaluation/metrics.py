@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,11 @@ from sklearn.metrics import (
 from backend.evaluation.bootstrap import RESAMPLES, Samples, bootstrap, interval
 from backend.evaluation.calibration import expected_error, reliability
 from backend.evaluation.judged import Bools, Floats, Judged
-from backend.evaluation.results import ANY, Averages, CategoryMetrics, Curve, Metrics, Reliability
+from backend.evaluation.results import ANY, Alone, Averages, CategoryMetrics, Curve, Metrics, Reliability
 from backend.text import things
 
 ANY_NAME = "Any violation"
+_WITH_INTERVAL = [field.name for field in fields(Samples)]
 # More points than pixels help nobody.
 _CURVE_POINTS = 200
 
@@ -36,6 +38,7 @@ def measure(
     unreadable: int = 0,
     refused: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
+    alone: tuple[Alone, ...] = (),
     resamples: int = RESAMPLES,
 ) -> Metrics:
     """Everything that is stored of one evaluation.
@@ -48,6 +51,7 @@ def measure(
         unreadable: posts left out because the answer could not be read.
         refused: categories that could not be judged, by code, each with the reason.
         notes: sentences to keep with the figures.
+        alone: what the model would decide without a person.
         resamples: of the bootstrap.
     """
     [samples] = bootstrap([judged], resamples=resamples)
@@ -61,8 +65,8 @@ def measure(
                 None if judged.scores is None else judged.scores[:, column],
                 thresholds.get(code),
             ),
-            samples.f1[:, column],
-            samples.auprc[:, column],
+            samples,
+            column,
         )
         for column, code in enumerate(judged.codes)
     ]
@@ -78,11 +82,12 @@ def measure(
         categories=categories,
         macro=_macro(judged_categories, samples),
         micro=_micro(judged),
-        any_violation=_with_intervals(any_violation, samples.any_f1, samples.any_auprc),
+        any_violation=_with_intervals(any_violation, samples, -1),
         exact_match=float(judged.right.mean()) if len(judged) else None,
         confusion=confusion(judged.gold, judged.named) if judged.codes else (),
         notes=(*notes, *_notes(categories, posts=len(judged), of=of, unreadable=unreadable), *_alike(judged)),
         duplicates=judged.duplicates,
+        alone=alone,
     )
 
 
@@ -122,12 +127,12 @@ def _auprc(gold: Bools, scores: Floats | None) -> tuple[float | None, str | None
     return float(average_precision_score(gold, scores)), note
 
 
-def _with_intervals(category: CategoryMetrics, f1: Floats, auprc: Floats) -> CategoryMetrics:
-    return replace(
-        category,
-        f1_interval=None if category.f1 is None else interval(f1),
-        auprc_interval=None if category.auprc is None else interval(auprc),
-    )
+def _with_intervals(category: CategoryMetrics, samples: Samples, column: int) -> CategoryMetrics:
+    known = [name for name in _WITH_INTERVAL if getattr(category, name) is not None]
+    intervals: dict[str, Any] = {
+        f"{name}_interval": interval(getattr(samples, name)[:, column]) for name in known
+    }
+    return replace(category, **intervals)
 
 
 def _in_order(

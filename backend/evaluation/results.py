@@ -63,12 +63,15 @@ class CategoryMetrics:
     recall: float | None = None
     f1: float | None = None
     auprc: float | None = None
-    threshold: float | None = None
-    f1_interval: Interval | None = None
-    auprc_interval: Interval | None = None
     auroc: float | None = None
     brier: float | None = None
     calibration_error: float | None = None
+    threshold: float | None = None
+    precision_interval: Interval | None = None
+    recall_interval: Interval | None = None
+    f1_interval: Interval | None = None
+    auprc_interval: Interval | None = None
+    auroc_interval: Interval | None = None
     note: str | None = None
 
 
@@ -80,11 +83,29 @@ class Averages:
     recall: float | None
     f1: float | None
     auprc: float | None = None
-    f1_interval: Interval | None = None
-    auprc_interval: Interval | None = None
     auroc: float | None = None
     brier: float | None = None
     calibration_error: float | None = None
+    f1_interval: Interval | None = None
+    auprc_interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What a model would decide without a person, at cuts chosen on validation posts.
+
+    Attributes:
+        wanted: the share of right decisions that was asked for on either side.
+        low, high: posts below `low` pass, from `high` on they are violations; a person sees the others.
+        share: of the posts that it would decide.
+        right: of these, how many rightly; None where it would decide none.
+    """
+
+    wanted: float
+    low: float
+    high: float
+    share: float
+    right: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +126,8 @@ class Metrics:
             then "none". See `metrics.confusion` for posts with several categories.
         notes: sentences on what was left out.
         duplicates: keys of posts that are near-duplicates of each other; intervals draw them together.
+        alone: what it would decide without a person, by the share of right decisions that is
+            asked for; nothing for a model without probabilities.
     """
 
     posts: int
@@ -119,6 +142,7 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
     notes: tuple[str, ...] = ()
     duplicates: tuple[tuple[int, ...], ...] = ()
+    alone: tuple[Alone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation import naming
+from backend.evaluation.alone import Bands, measure_bands
 from backend.evaluation.comparison import differences, left_out, posts_of, sentence
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
@@ -172,9 +173,7 @@ class EvaluationService:
             InvalidInputError: the frames do not fit the policy or the set.
         """
         evaluation_set = self._set(set_id)
-        said, thresholds = judge_scores(
-            self._evaluations, evaluation_set, policy_version_id, validation, predictions
-        )
+        scored = judge_scores(self._evaluations, evaluation_set, policy_version_id, validation, predictions)
         evaluation = Evaluation(
             project_id=evaluation_set.project_id,
             set_id=set_id,
@@ -183,12 +182,12 @@ class EvaluationService:
             run_id=run_id,
             policy_version_id=policy_version_id,
             prompt_hash=prompt_hash,
-            thresholds=thresholds,
+            thresholds=scored.thresholds,
             job_id=job_id,
             created_by=person,
         )
         names = self._evaluations.names(evaluation_set.policy_version_id)
-        return self._store(evaluation, said, names, of=evaluation_set.rows)
+        return self._store(evaluation, scored.said, names, of=evaluation_set.rows, bands=scored.bands)
 
     def gained(self, evaluation: Evaluation, *, validation: pd.DataFrame, predictions: pd.DataFrame) -> Gain:
         """What a model that was evaluated gained over what it was before a step of its training.
@@ -201,11 +200,11 @@ class EvaluationService:
             InvalidInputError: the frames do not fit the policy or the set.
         """
         evaluation_set = self._set(evaluation.set_id)
-        before, _ = judge_scores(
+        before = judge_scores(
             self._evaluations, evaluation_set, evaluation.policy_version_id, validation, predictions
         )
         names = self._evaluations.names(evaluation_set.policy_version_id)
-        return gain(evaluation_set, self._judged(evaluation), before.judged, names)
+        return gain(evaluation_set, self._judged(evaluation), before.said.judged, names)
 
     def evaluate_teacher(self, set_id: int, person: str) -> Evaluation | None:
         """Judge the teacher's stored first answers on the posts of a set that it answered.
@@ -423,15 +422,18 @@ class EvaluationService:
         *,
         of: int,
         unreadable: int = 0,
+        bands: Bands | None = None,
     ) -> Evaluation:
+        judged = self._clustered(evaluation.set_id, said.judged)
         metrics = measure(
-            self._clustered(evaluation.set_id, said.judged),
+            judged,
             names=names,
             thresholds=evaluation.thresholds,
             of=of,
             unreadable=unreadable,
             refused=said.refused,
             notes=said.notes,
+            alone=measure_bands(judged.positive, judged.any_scores, bands or {}),
         )
         evaluation.metrics = write_metrics(metrics)
         self._evaluations.add(evaluation, list(prediction_rows(said)))

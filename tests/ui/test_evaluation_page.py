@@ -50,6 +50,7 @@ def test_two_models_stand_side_by_side(sqlite_database: Database, project: Proje
     for figure in ("AUROC", "Brier", "ECE"):
         assert figure in said
     assert said.count('class="ov-grid ov-heat-map"') == 2
+    assert "Decided without a person" in said and " of them rightly" in said
     assert "![seen]" not in read_as_markdown(app)
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from backend.db.models.evaluation import ModelKind
 from backend.evaluation.results import (
     ANY,
+    Alone,
     CategoryMetrics,
     Comparison,
     Difference,
@@ -184,6 +185,34 @@ def reliability(reports: Sequence[Report], looks: Looks) -> None:
     )
 
 
+def alone(reports: Sequence[Report]) -> None:
+    """What each model would decide without a person, by how often that has to be right."""
+    found = {one.wanted: one for report in reports for one in report.metrics.alone}
+    if not found:
+        st.caption("Without probabilities no post can be told to be sure.")
+        return
+    rows = [
+        (f"{wanted:.0%}", *(_decided(report.metrics.alone, wanted) for report in reports))
+        for wanted in sorted(found)
+    ]
+    heads = ["Right on either side, at least", *(report.name for report in reports)]
+    text.show(figures.table(heads, rows, narrow=True))
+    st.caption(
+        "Where the probability of any violation is high enough a post is a violation, where it is low "
+        "enough it passes, and a person decides the others. Both limits are chosen on validation posts; "
+        "the figures are of this set."
+    )
+
+
+def _decided(bands: Sequence[Alone], wanted: float) -> str:
+    found = next((one for one in bands if one.wanted == wanted), None)
+    if found is None:
+        return "–"
+    if found.right is None:
+        return "none"
+    return f"{found.share:.0%} of posts, {found.right:.0%} of them rightly"
+
+
 def confusion(report: Report) -> None:
     """What stands by what the model said, as a heat map."""
     metrics = report.metrics
@@ -206,11 +235,11 @@ def category_table(report: Report, looks: Looks) -> None:
         (
             Markup("Any violation") if category.code == ANY else looks.chip(category.code),
             numbers.count(category.support),
-            numbers.score(category.precision),
-            numbers.score(category.recall),
+            _figure(category.precision, category.precision_interval),
+            _figure(category.recall, category.recall_interval),
             _figure(category.f1, category.f1_interval),
             _figure(category.auprc, category.auprc_interval),
-            numbers.score(category.auroc),
+            _figure(category.auroc, category.auroc_interval),
             numbers.score(category.brier),
             numbers.score(category.calibration_error),
             numbers.score(category.threshold),
@@ -219,7 +248,7 @@ def category_table(report: Report, looks: Looks) -> None:
     ]
     rows += _averages(report.metrics)
     heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "AUROC", "Brier", "ECE", "Threshold"]
-    text.show(figures.table(heads, rows, numbers=(1, 2, 3, *range(6, len(heads)))))
+    text.show(figures.table(heads, rows, numbers=(1, *range(7, len(heads)))))
     noted = [(category.name, category.note) for category in report.metrics.categories if category.note]
     for name, note in noted:
         st.caption(f"{text.label(name)}: {text.label(note)}")

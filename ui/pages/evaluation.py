@@ -214,6 +214,8 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
     with right:
         st.markdown("#### Precision and recall", anchors=False)
         comparison.curves(reports, looks)
+    st.markdown("#### Decided without a person", anchors=False)
+    comparison.alone(reports)
     with st.expander("Can its probabilities be taken at their word?", icon=":material/balance:"):
         comparison.reliability(reports, looks)
     st.markdown("#### Confusion", anchors=False)

@@ -4,9 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
-from backend.evaluation.bootstrap import bootstrap, interval, mean_of_known, weighted_auprc, weighted_f1
+from backend.evaluation.bootstrap import (
+    bootstrap,
+    interval,
+    mean_of_known,
+    weighted_auprc,
+    weighted_auroc,
+    weighted_counts,
+)
 from tests.backend.evaluation.build import random_judged
 
 
@@ -22,12 +35,17 @@ def test_weighted_figures_are_scikit_learns(ties: bool) -> None:
     assert model.scores is not None
     scores = model.scores.round(1) if ties else model.scores
     weights = weights_of(60, 20)
-    f1, auprc = weighted_f1(weights, model.gold, model.named), weighted_auprc(weights, model.gold, scores)
+    counted = weighted_counts(weights, model.gold, model.named)
+    auprc, auroc = weighted_auprc(weights, model.gold, scores), weighted_auroc(weights, model.gold, scores)
     for resample in range(20):
         for column in range(3):
             gold, sample_weight = model.gold[:, column], weights[:, resample]
-            assert f1[resample, column] == pytest.approx(
-                f1_score(gold, model.named[:, column], sample_weight=sample_weight)
+            for found, sklearns in zip(counted, (precision_score, recall_score, f1_score), strict=True):
+                assert found[resample, column] == pytest.approx(
+                    sklearns(gold, model.named[:, column], sample_weight=sample_weight)
+                )
+            assert auroc[resample, column] == pytest.approx(
+                roc_auc_score(gold, scores[:, column], sample_weight=sample_weight), rel=1e-5
             )
             assert auprc[resample, column] == pytest.approx(
                 average_precision_score(gold, scores[:, column], sample_weight=sample_weight), rel=1e-5
@@ -37,8 +55,13 @@ def test_weighted_figures_are_scikit_learns(ties: bool) -> None:
 def test_a_resample_without_the_category_does_not_count() -> None:
     gold = np.array([[True], [False]])
     weights = np.array([[1, 0], [1, 2]], dtype=np.float32)
-    assert np.isnan(weighted_f1(weights, gold, gold)[:, 0]).tolist() == [False, True]
-    assert np.isnan(weighted_auprc(weights, gold, gold.astype(float))[:, 0]).tolist() == [False, True]
+    scores = gold.astype(float)
+    for found in (
+        *weighted_counts(weights, gold, gold),
+        weighted_auprc(weights, gold, scores),
+        weighted_auroc(weights, gold, scores),
+    ):
+        assert np.isnan(found[:, 0]).tolist() == [False, True]
     assert mean_of_known(np.array([[1.0, np.nan], [np.nan, np.nan]])).tolist() == [
         1.0,
         pytest.approx(np.nan, nan_ok=True),
@@ -63,7 +86,7 @@ def test_a_model_beside_itself_differs_by_nothing() -> None:
 
 def test_resamples_in_parts_are_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backend.evaluation.bootstrap._CHUNK", 500)
-    assert bootstrap([random_judged(posts=80, codes=2, seed=8)], resamples=101)[0].f1.shape == (101, 2)
+    assert bootstrap([random_judged(posts=80, codes=2, seed=8)], resamples=101)[0].f1.shape == (101, 3)
 
 
 def test_nothing_known_gives_no_interval() -> None:
@@ -71,14 +94,25 @@ def test_nothing_known_gives_no_interval() -> None:
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
-    """The true F1 of a known process lies in about 95% of the intervals (loosely: of 200)."""
+    """The true figures of a known process lie in about 95% of the intervals (loosely: of 200)."""
     truth = random_judged(posts=200_000, codes=1, seed=9)
-    true_f1 = f1_score(truth.gold[:, 0], truth.named[:, 0])
-    covered = 0
+    assert truth.scores is not None
+    gold, named, scores = truth.gold[:, 0], truth.named[:, 0], truth.scores[:, 0]
+    true = {
+        "precision": precision_score(gold, named),
+        "recall": recall_score(gold, named),
+        "f1": f1_score(gold, named),
+        "auprc": average_precision_score(gold, scores),
+        "auroc": roc_auc_score(gold, scores),
+    }
+    covered = dict.fromkeys(true, 0)
     for seed in range(200):
-        found = interval(bootstrap([random_judged(posts=300, codes=1, seed=seed)], resamples=400)[0].f1[:, 0])
-        covered += found is not None and found.low <= true_f1 <= found.high
-    assert 0.88 <= covered / 200 <= 0.99
+        [samples] = bootstrap([random_judged(posts=300, codes=1, seed=seed)], resamples=400)
+        for name, value in true.items():
+            found = interval(getattr(samples, name)[:, 0])
+            covered[name] += found is not None and found.low <= value <= found.high
+    for name, times in covered.items():
+        assert 0.88 <= times / 200 <= 0.99, name
 
 
 def test_paired_intervals_cover_the_true_difference() -> None:

@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score
 
 from backend.db.models.evaluation import Outcome
 from backend.errors import InvalidInputError
-from backend.evaluation.frames import Scores, choose_thresholds, read_scores
+from backend.evaluation.frames import Scores, choose_thresholds, decided_only, read_scores
 from backend.evaluation.results import ANY
 from backend.evaluation.said import Said, SetRows, from_labels, from_scores
 from tests.backend.evaluation.build import frame
@@ -70,7 +70,7 @@ def test_thresholds_give_the_best_f1_on_decided_posts_only() -> None:
         frame({1: (0.9, 0.2), 2: (0.4, 0.1), 3: (0.3, 0.2), 4: (0.1, 0.1), 5: (0.99, 0.99)}, CODES), CODES
     )
     decisions = {1: ("hate",), 2: ("hate",), 3: (), 4: ()}
-    thresholds = choose_thresholds(validation, decisions)
+    thresholds = choose_thresholds(*decided_only(validation, decisions))
     assert thresholds["hate"] == pytest.approx(0.35)
     assert thresholds["scam"] == 0.5, "no validation post has it"
     gold, scores = [1, 1, 0, 0], np.array([0.9, 0.4, 0.3, 0.1])
@@ -79,7 +79,8 @@ def test_thresholds_give_the_best_f1_on_decided_posts_only() -> None:
 
 @pytest.mark.parametrize("table", [frame({}, CODES), frame({1: (float("nan"), float("nan"))}, CODES)])
 def test_thresholds_without_anything_to_choose_by(table: pd.DataFrame) -> None:
-    assert choose_thresholds(read_scores(table, CODES), {1: ("hate",)}) == {
+    decided = decided_only(read_scores(table, CODES), {1: ("hate",)})
+    assert choose_thresholds(*decided) == {
         "hate": 0.5,
         "scam": 0.5,
         ANY: 0.5,

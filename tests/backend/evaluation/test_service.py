@@ -202,6 +202,10 @@ def test_an_evaluation_is_judged_and_stored(database: Database) -> None:
         assert (scam.f1, scam.precision) == (0, None)
         assert report.metrics.exact_match == 0.4
         assert report.metrics.confusion == ((1, 0, 1), (1, 0, 1), (1, 0, 1))
+        # On validation posts .6 and more were violations and .3 was none.
+        alone = report.metrics.alone
+        assert [one.wanted for one in alone] == [0.8, 0.9, 0.95, 0.99]
+        assert {(one.high, one.share, one.right) for one in alone} == {(0.6, 1.0, 0.6)}
         assert [curve.code for curve in report.curves] == [*CODES, ANY]
         stored = session.scalars(select(Prediction).order_by(Prediction.row_id)).all()
         assert [one.outcome for one in stored] == [

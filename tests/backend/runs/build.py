@@ -9,6 +9,7 @@ from backend.db.models import DatasetVersion, Item, PolicyVersion, Project
 from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.items.repository import ItemRepository
+from backend.text import text_hash
 from tests.backend.build import add_answer, add_item, add_judgement, add_project, add_teacher_run
 
 POSTS = {
@@ -29,7 +30,12 @@ def add_decided_project(
     for split, count in COUNTS.items():
         for index in range(count):
             text, labels = texts[index % len(texts)]
-            item = add_item(session, project, f"{text} {split.value} {index}", split=split)
+            item = add_item(
+                session,
+                project,
+                f"{text} {split.value} {index} {text_hash(f'{split.value} {index}')[:12]}",
+                split=split,
+            )
             add_judgement(session, policy, item, labels)
             said = labels if index >= wrong else () if labels else ("scam",)
             add_answer(session, teacher, item, said, analysis="The post says so.")
