@@ -103,7 +103,7 @@ class EvaluationRepository:
 
     def only_on_earlier(self, newer: EvaluationSet) -> int:
         """How many models were evaluated on earlier versions of a set and not on this one."""
-        model = (Evaluation.model_kind, Evaluation.run_id, Evaluation.model)
+        model = (Evaluation.model_kind, Evaluation.run_id, Evaluation.model, Evaluation.inference)
         versions = select(EvaluationSet.id).where(
             EvaluationSet.project_id == newer.project_id,
             EvaluationSet.origin == newer.origin,
@@ -325,7 +325,7 @@ class EvaluationRepository:
         newest = (
             select(func.max(Evaluation.id))
             .where(Evaluation.project_id == project_id, Evaluation.set_id == set_id)
-            .group_by(Evaluation.model_kind, Evaluation.run_id, Evaluation.model)
+            .group_by(Evaluation.model_kind, Evaluation.run_id, Evaluation.model, Evaluation.inference)
         )
         rows = self._session.execute(
             select(Evaluation, Run.number)

@@ -27,6 +27,7 @@ class SetOrigin(StrEnum):
 
     TEST_SPLIT = "test-split"
     IMPORTED = "imported"
+    ROBUSTNESS = "robustness"  # another set's posts, disguised
 
 
 class ModelKind(StrEnum):
@@ -35,6 +36,7 @@ class ModelKind(StrEnum):
     BASE = "base"
     TEACHER = "teacher"
     RUN = "run"
+    BASELINE = "baseline"  # no language model: a word list, a regression
 
 
 class Outcome(StrEnum):
@@ -65,6 +67,14 @@ class EvaluationSet(Base):
     rows: Mapped[int] = mapped_column(default=0)
     hash: Mapped[Hash]
     import_id: Mapped[int | None] = mapped_column(Id, reference("imports.id"))
+    # The set that this one was made from. SQLite cannot add a foreign key to a table that others point at.
+    made_from_id: Mapped[int | None] = mapped_column(Id)
+    # The key in the posts' `meta` by which figures are also given, as HateCheck's functionality.
+    group_by: Mapped[str | None] = mapped_column(String(200))
+    # The posts' language (BCP 47), where it is known.
+    language: Mapped[str | None] = mapped_column(String(20))
+    # The set's own label for each of the policy's codes that has one: {"threats": "hateful"}.
+    label_map: Mapped[dict[str, str] | None] = mapped_column(Json)
     created_at: Mapped[CreatedAt]
     created_by: Mapped[Person]
 
@@ -104,6 +114,8 @@ class Evaluation(Base):
     run_id: Mapped[int | None] = mapped_column(Id, reference("runs.id"))
     policy_version_id: Mapped[int] = mapped_column(Id, reference("policy_versions.id"))
     prompt_hash: Mapped[str | None] = mapped_column(String(64))
+    # "direct" or "reasoned": how a student that knows both was asked; null as it is asked by itself.
+    inference: Mapped[str | None] = mapped_column(String(20))
     thresholds: Mapped[dict[str, float]] = mapped_column(Json, default=dict)
     metrics: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     job_id: Mapped[int | None] = mapped_column(Id, reference("jobs.id"))

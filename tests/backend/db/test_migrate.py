@@ -7,9 +7,10 @@ from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.migrate import alembic_config, current_revision, migrate
-from backend.db.models import Base, Item
+from backend.db.models import Base, EvaluationRow, EvaluationSet, Item
 from backend.db.models.content import Queue, Split
 from tests.backend.build import add_item, add_project
+from tests.backend.evaluation.build import add_yes_no_set
 
 
 def test_migrations_make_what_the_models_say(database: Database) -> None:
@@ -39,3 +40,16 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     newest = current_revision(database)
     assert newest is not None
     assert migrate(database) == (newest, newest)
+
+
+def test_sets_and_their_posts_outlive_new_columns(database: Database) -> None:
+    with database.write() as session:
+        project, policy = add_project(session)
+        add_yes_no_set(session, project, policy, [("a", True), ("b", False)])
+    config = alembic_config(database.url)
+    command.downgrade(config, "0002")
+    command.upgrade(config, "head")
+    with database.read() as session:
+        [kept] = session.scalars(select(EvaluationSet)).all()
+        assert (kept.rows, kept.language) == (2, None)
+        assert len(session.scalars(select(EvaluationRow)).all()) == 2
