@@ -16,7 +16,7 @@ from backend.db.engine import Database, get_database
 from backend.db.models import EvaluationSet, Job, Project
 from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError, OverruleError
-from backend.evaluation.comparison import share_text, span_text, with_interval
+from backend.evaluation.comparison import regression_sentence, share_text, span_text, with_interval
 from backend.evaluation.naming import pick
 from backend.evaluation.results import Comparison, ModelRow
 from backend.evaluation.service import EvaluationService
@@ -164,7 +164,8 @@ def _show_tables(session: Session, project: Project, sets: Sequence[EvaluationSe
         if not rows:
             messages.print("Nothing is evaluated on it yet: overrule evaluate --base", markup=False)
         for row in rows:
-            for note in (*service.metrics(row.evaluation_id).notes, *_gains(session, one, row)):
+            notes = service.metrics(row.evaluation_id).notes
+            for note in (*notes, *_gains(session, one, row), *_beside_regression(service, row)):
                 messages.print(f"{row.name}: {note}", markup=False)
 
 
@@ -174,13 +175,27 @@ def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
     return [gain.sentence for gain in gains if gain.set_id == one.id]
 
 
+def _beside_regression(service: EvaluationService, row: ModelRow) -> list[str]:
+    """Whether a student beats logistic regression taught the same posts, where that was judged."""
+    regression = service.regression_beside(row.evaluation_id)
+    if regression is None:
+        return []
+    return [regression_sentence("it", service.compare(row.evaluation_id, regression))]
+
+
 def _document(service: EvaluationService, one: EvaluationSet, rows: Sequence[ModelRow]) -> dict[str, object]:
     return {
         "set": one.name,
         "version": one.number,
         "posts": one.rows,
-        "models": [{"row": row, "metrics": service.metrics(row.evaluation_id)} for row in rows],
+        "models": [_model(service, row) for row in rows],
     }
+
+
+def _model(service: EvaluationService, row: ModelRow) -> dict[str, object]:
+    regression = service.regression_beside(row.evaluation_id)
+    beside = None if regression is None else service.compare(row.evaluation_id, regression)
+    return {"row": row, "metrics": service.metrics(row.evaluation_id), "beside_regression": beside}
 
 
 def _table(one: EvaluationSet, rows: Sequence[ModelRow]) -> Table:

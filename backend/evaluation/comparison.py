@@ -14,6 +14,7 @@ from backend.evaluation.results import (
     ANY,
     CategoryComparison,
     CategoryMetrics,
+    Comparison,
     Difference,
     Interval,
     Metrics,
@@ -190,6 +191,24 @@ def sentence(a_name: str, b_name: str, found: Differences) -> str:
     else:
         start = f"no clear difference overall between {a_name} and {b_name} ({in_numbers})"
     return f"{start[0].upper()}{start[1:]}{_by_category(found.categories)}."
+
+
+def regression_sentence(name: str, found: Comparison) -> str:
+    """Whether a student earns its keep: what follows from it (a) beside logistic regression (b).
+
+    Args:
+        name: the student's, as it stands inside a sentence.
+    """
+    figure, overall = (
+        ("macro-F1", found.macro_f1) if found.categories else ("F1 on any violation", found.any_f1)
+    )
+    if overall.difference is None:
+        return "Beside logistic regression there is nothing to compare."
+    start = f"{name[0].upper()}{name[1:]}"
+    beside = f"logistic regression taught the same posts ({figure} {span_text(overall)})"
+    if not overall.clear:
+        return f"{start} does not beat {beside}: no clear difference."
+    return f"{start} beats {beside}." if overall.difference > 0 else f"{start} is worse than {beside}."
 
 
 def _by_category(categories: Sequence[CategoryComparison]) -> str:

@@ -36,6 +36,8 @@ def judge_scores(
     policy_version_id: int,
     validation: pd.DataFrame,
     predictions: pd.DataFrame,
+    *,
+    knows_categories: bool = True,
 ) -> Scored:
     """What a model said of a set.
 
@@ -46,12 +48,13 @@ def judge_scores(
         validation: the trainer's frame of the validation posts; thresholds are chosen on what
             stands for these.
         predictions: the same for the set.
+        knows_categories: False for a model that only says how likely any violation is.
 
     Raises:
         InvalidInputError: the frames do not fit the policy or the set.
     """
     rows = evaluations.rows(evaluation_set.id)
-    codes = list(evaluations.names(policy_version_id))
+    codes = list(evaluations.names(policy_version_id)) if knows_categories else []
     scores = read_scores(predictions, codes).of(rows.ids)
     decided = evaluations.decided(evaluation_set.project_id, Split.VALIDATION)
     chosen_on, labels = decided_only(

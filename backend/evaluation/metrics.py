@@ -83,7 +83,8 @@ def measure(
         macro=_macro(judged_categories, samples),
         micro=_micro(judged),
         any_violation=_with_intervals(any_violation, samples, -1),
-        exact_match=float(judged.right.mean()) if len(judged) else None,
+        # A model without categories cannot have all of them right.
+        exact_match=None if not len(judged) or (refused and not judged.codes) else float(judged.right.mean()),
         confusion=confusion(judged.gold, judged.named) if judged.codes else (),
         notes=(*notes, *_notes(categories, posts=len(judged), of=of, unreadable=unreadable), *_alike(judged)),
         duplicates=judged.duplicates,

@@ -7,28 +7,34 @@ from pathlib import PurePath
 
 from backend.db.models.evaluation import ModelKind
 from backend.errors import InvalidInputError, NotFoundError
+from backend.evaluation.baselines.names import BaselineModel
 from backend.evaluation.results import ModelRow
 
 _DEFAULT = "default"
 
 
 def model_name(kind: ModelKind, model: str, run_number: int | None) -> str:
-    """As a table shows it: "Run 2", "Teacher gpt-5-mini", "Base model"."""
+    """As a table shows it: "Run 2", "Teacher gpt-5-mini", "Base model", "Word list, version 3"."""
     if kind is ModelKind.RUN:
         return f"Run {run_number}"
     if kind is ModelKind.TEACHER:
         return f"Teacher {model}"
+    if kind is ModelKind.BASELINE:
+        return BaselineModel.of(model).name
     return "Base model" if model == _DEFAULT else f"Base model {PurePath(model).name}"
 
 
 def in_a_sentence(name: str, kind: ModelKind) -> str:
-    """The same name inside a sentence: "run 2", "the base model"."""
+    """The same name inside a sentence: "run 2", "the base model", "alt-profanity-check"."""
     lowered = name[0].lower() + name[1:]
-    return lowered if kind is ModelKind.RUN else f"the {lowered}"
+    is_a_name = kind is ModelKind.RUN or (kind is ModelKind.BASELINE and name == lowered)
+    return lowered if is_a_name else f"the {lowered}"
 
 
 def pick(rows: Sequence[ModelRow], name: str) -> ModelRow:
     """The model that a person means: "run 2" or "2", "base", "teacher", "champion", or a shown name.
+
+    A baseline also by its kind alone: "regression", "word-list", "profanity".
 
     Raises:
         NotFoundError: no such model has an evaluation on the set.
@@ -49,6 +55,8 @@ def pick(rows: Sequence[ModelRow], name: str) -> ModelRow:
 
 def _names(row: ModelRow) -> set[str]:
     names = {row.name.casefold(), row.kind.value}
+    if row.kind is ModelKind.BASELINE:
+        names = {row.name.casefold(), BaselineModel.of(row.model).baseline.value}
     if row.kind is ModelKind.RUN:
         names = {row.name.casefold(), row.name.casefold().removeprefix("run ")}
     return names | {"champion"} if row.champion else names

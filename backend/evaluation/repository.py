@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from backend.db.models import (
     Category,
+    DatasetVersion,
     Evaluation,
     EvaluationRow,
     EvaluationSet,
@@ -347,6 +348,14 @@ class EvaluationRepository:
     def run_number(self, run_id: int) -> int | None:
         """The number of a run within its project."""
         return self._session.scalar(select(Run.number).where(Run.id == run_id))
+
+    def version_number(self, run_id: int) -> int | None:
+        """The number of the dataset version that a run learned from."""
+        return self._session.scalar(
+            select(DatasetVersion.number)
+            .join(Run, Run.dataset_version_id == DatasetVersion.id)
+            .where(Run.id == run_id)
+        )
 
     def of_run(self, run_id: int) -> list[Evaluation]:
         """A run's evaluations, those on the test split first, then the newest."""

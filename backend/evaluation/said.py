@@ -45,7 +45,8 @@ def from_scores(
     """A student's or base model's scores, decided by the thresholds.
 
     Judged are the categories that the set and the model both know. In a yes/no set the model
-    says yes from the threshold of ANY on; else when it gives the post any category.
+    says yes from the threshold of ANY on, and so it does where it knows no categories at all; else
+    when it gives the post any category.
 
     Args:
         scores: in the order of `rows`.
@@ -56,14 +57,14 @@ def from_scores(
     values = scores.values[:, columns]
     named = values >= np.array([thresholds[code] for code in usable])
     any_scores = scores.any_scores()
-    if yes_no and any_scores is not None:
+    if (yes_no or not scores.codes) and any_scores is not None:
         flagged = any_scores >= thresholds[ANY]
     else:
         flagged = np.asarray(named.any(axis=1))
     wanted = [] if yes_no else set_codes
     judged = _judge(rows, wanted, usable, named, flagged)
     refused = {code: why for code, why in refused.items() if code in wanted} | _unknown(wanted, scores.codes)
-    if any_scores is None or not (yes_no or judged.codes):
+    if any_scores is None or not (yes_no or judged.codes or not scores.codes):
         nothing = judged.take(np.array([], dtype=int))
         return Said(nothing, (), (), refused, ("None of the model's scores can be used.",))
     judged_columns = [usable.index(code) for code in judged.codes]

@@ -18,6 +18,7 @@ from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation import naming
 from backend.evaluation.alone import Bands, measure_bands
+from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import differences, left_out, posts_of, sentence
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
@@ -42,6 +43,7 @@ from backend.evaluation.stored import (
     prediction_rows,
     read_judged,
     read_metrics,
+    without_older_baselines,
     write_metrics,
     yes_no,
 )
@@ -157,23 +159,28 @@ class EvaluationService:
         prompt_hash: str | None,
         validation: pd.DataFrame,
         predictions: pd.DataFrame,
+        knows_categories: bool = True,
         job_id: int | None = None,
         person: str,
     ) -> Evaluation:
         """Judge what a model said of a set, and store it.
 
         Args:
-            model: the base model's name.
+            model: the base model's name, or a baseline's (`baselines.names.BaselineModel`).
             policy_version_id: the one that the model was scored under.
             validation: the trainer's frame (id, p_<code>…, any_violation where given), ids being items';
                 thresholds are chosen on what stands for these items.
             predictions: the same for the set, ids being its rows'.
+            knows_categories: False for a model that only says how likely any violation is.
 
         Raises:
             InvalidInputError: the frames do not fit the policy or the set.
         """
         evaluation_set = self._set(set_id)
-        scored = judge_scores(self._evaluations, evaluation_set, policy_version_id, validation, predictions)
+        scored = judge_scores(
+            *(self._evaluations, evaluation_set, policy_version_id, validation, predictions),
+            knows_categories=knows_categories,
+        )
         evaluation = Evaluation(
             project_id=evaluation_set.project_id,
             set_id=set_id,
@@ -271,7 +278,10 @@ class EvaluationService:
     # What came out
 
     def table(self, project_id: int, set_id: int) -> list[ModelRow]:
-        """Each model's newest evaluation on a set, the best first, with the champion marked."""
+        """Each model's newest evaluation on a set, the best first, with the champion marked.
+
+        Of a baseline only the one that learned from the newest version.
+        """
         project = self._evaluations.project(project_id)
         champion_run_id = project.champion_run_id if project else None
         evaluations = self._evaluations.newest_of_each(project_id, set_id)
@@ -287,7 +297,20 @@ class EvaluationService:
             )
             for evaluation, number in evaluations
         ]
-        return sorted(rows, key=headline, reverse=True)
+        return sorted(without_older_baselines(rows), key=headline, reverse=True)
+
+    def regression_beside(self, evaluation_id: int) -> int | None:
+        """The evaluation on the same set of logistic regression taught the same dataset version.
+
+        None where the evaluation is of no run, or that regression was not evaluated on the set.
+        """
+        evaluation = self._evaluation(evaluation_id)
+        version = self._evaluations.version_number(evaluation.run_id) if evaluation.run_id else None
+        if version is None:
+            return None
+        model = BaselineModel(Baseline.REGRESSION, version).model
+        regression = self._evaluations.newest(evaluation.set_id, ModelKind.BASELINE, model=model)
+        return None if regression is None else regression.id
 
     def metrics(self, evaluation_id: int) -> Metrics:
         """The stored figures of one evaluation."""

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from backend.db.models import Evaluation, EvaluationSet
 from backend.db.models.evaluation import ModelKind
 from backend.evaluation import naming
+from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.judged import Judged, membership
 from backend.evaluation.results import Metrics, ModelRow
 from backend.evaluation.said import Said
@@ -91,6 +92,23 @@ def model_row(evaluation: Evaluation, run_number: int | None, *, champion: bool)
         exact_match=metrics.exact_match,
         created_at=evaluation.created_at,
     )
+
+
+def without_older_baselines(rows: Sequence[ModelRow]) -> list[ModelRow]:
+    """The rows but for baselines that learned from an older version than another of their kind."""
+    baselines = [BaselineModel.of(row.model) for row in rows if row.kind is ModelKind.BASELINE]
+    newest = {one.baseline: max(_versions(baselines, one.baseline)) for one in baselines}
+    return [
+        row
+        for row in rows
+        if row.kind is not ModelKind.BASELINE
+        or (one := BaselineModel.of(row.model)).version is None
+        or one.version == newest[one.baseline]
+    ]
+
+
+def _versions(models: Sequence[BaselineModel], baseline: Baseline) -> Iterator[int]:
+    return (one.version or 0 for one in models if one.baseline is baseline)
 
 
 def headline(row: ModelRow) -> tuple[float, float]:

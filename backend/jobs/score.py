@@ -8,13 +8,16 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from backend.base_models import checked_name
-from backend.db.models import Job
+from backend.curation.service import CurationService
+from backend.db.models import DatasetVersion, Job
+from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind
 from backend.errors import InvalidInputError
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import ScorePayload
 from backend.policies.service import PolicyService
 from backend.runs import folder as job_folder
+from backend.runs.baselines import ingest_baselines
 from backend.runs.repository import RunRepository
 from backend.runs.service import RunService
 from backend.settings import Settings
@@ -24,12 +27,16 @@ from training.job import Job as TrainerJob
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """One model to score, under the policy that it learned."""
+    """One model to score, under the policy that it learned.
+
+    The baselines beside it learn from `version`.
+    """
 
     kind: ModelKind
     base_model: str
     policy_version_id: int
     config: Config
+    version: DatasetVersion | None = None
     run_id: int | None = None
     adapter: Path | None = None
     prompt_hash: str | None = None
@@ -78,6 +85,15 @@ class Scoring:
                     job_id=job.id,
                     person=job.created_by,
                 )
+            ingest_baselines(
+                self._session,
+                folder,
+                payload.set_ids,
+                version=model.version.number if model.version else None,
+                policy_version_id=model.policy_version_id,
+                job_id=job.id,
+                person=job.created_by,
+            )
         for set_id in payload.set_ids:
             self._evaluation.evaluate_teacher(set_id, job.created_by)
 
@@ -87,6 +103,9 @@ class Scoring:
             self._evaluation.write_set(set_id, folder / "sets" / f"{job_folder.set_name(set_id)}.parquet")
         thresholds = folder / "sets" / f"{THRESHOLDS}.parquet"
         self._evaluation.write_validation(job.project_id, thresholds)
+        if model.version is not None and model.version.policy_version_id == model.policy_version_id:
+            frames = CurationService(self._session).training_frame(model.version.id, Split.TRAIN)
+            job_folder.write_rows(folder / "train.parquet", frames)
         policies = PolicyService(self._session)
         TrainerJob(
             kind="score",
@@ -111,6 +130,7 @@ class Scoring:
             name,
             PolicyService(self._session).newest(project_id).id,
             Config(max_length=last.config["max_length"]) if last else Config(),
+            next(iter(CurationService(self._session).versions(project_id)), None),
         )
 
     def _student(self, run_id: int) -> _Model:
@@ -124,6 +144,7 @@ class Scoring:
             run.base_model,
             run.policy_version_id,
             Config.model_validate(run.config),
+            RunRepository(self._session).version(run.dataset_version_id),
             run.id,
             RunService(self._session, self._settings).adapter(run),
             run.prompt_hash,

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from backend.db.engine import Database
 from backend.db.models import Job
 from backend.db.models.jobs import JobKind, JobState
+from backend.evaluation.baselines.predicted import predict
 from backend.jobs.launcher import Launched, Launcher
 from backend.jobs.ledger import Ledger, Outcome, failure
 from backend.jobs.score import Scoring
@@ -27,6 +28,7 @@ from backend.runs.service import RunService
 from backend.settings import Settings
 from backend.text import as_sentence
 from training import progress
+from training.job import Job as TrainerJob
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +113,8 @@ class TrainerJobs:
             if end is not _End.DONE:
                 self._ended(job, part, end, why)
                 return
+        for folder in folders:
+            _predict_baselines(folder)
         self._ledger.succeed(job.id, self._collect)
 
     def _part(
@@ -209,6 +213,17 @@ class _Reader:
             self._done = max(self._done, passed / (passed + left) if passed + left > 0 else 0.0)
             values["progress"] = (self._part.index + self._done) / self._part.count
         return values
+
+
+def _predict_baselines(folder: Path) -> None:
+    """Score the folder's sets by the baselines, outside of any transaction: they take a while to learn.
+
+    Where one cannot, the job is none the worse: the student stands without it, and the log says why.
+    """
+    try:
+        predict(folder, TrainerJob.read(folder).policy.codes)
+    except Exception:  # noqa: BLE001 - hours of training are not lost for a word list
+        _log.exception("the baselines of %s could not be computed", folder)
 
 
 def _is_done(folder: Path) -> bool:

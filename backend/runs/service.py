@@ -25,6 +25,7 @@ from backend.jobs.payloads import TrainPayload
 from backend.jobs.service import JobService
 from backend.policies.service import PolicyService
 from backend.runs import folder as job_folder
+from backend.runs.baselines import ingest_baselines
 from backend.runs.choices import configure, preset_name
 from backend.runs.repository import RunRepository
 from backend.runs.views import NewDecisions, RunSummary
@@ -254,6 +255,16 @@ class RunService:
             if scored and not self._base_is_scored(run, set_id):
                 self._ingest(run, folder, set_id, base=True)
             EvaluationService(self._session).evaluate_teacher(set_id, run.created_by)
+        version = self._runs.version(run.dataset_version_id)
+        ingest_baselines(
+            self._session,
+            folder,
+            self._payload(run).set_ids,
+            version=version.number if version else None,
+            policy_version_id=run.policy_version_id,
+            job_id=run.job_id,
+            person=run.created_by,
+        )
         if gains:
             result["preference"] = result.get("preference", {}) | {"gains": write_gains(gains)}
         run.result = result

@@ -91,13 +91,12 @@ def evaluate(
         evaluation = service.ingest(
             frozen.id,
             model_kind=kind,
-            model="a model",
             policy_version_id=policy.id,
             prompt_hash=None,
             validation=_scores(*_validation(session, project), right),
             predictions=_scores(*_frozen(session, frozen.id), right),
             person="tester",
-            **of,  # type: ignore[arg-type]
+            **({"model": "a model"} | of),  # type: ignore[arg-type]
         )
         return evaluation.id
 

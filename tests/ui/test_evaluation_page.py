@@ -7,6 +7,7 @@ from backend.db.models import Item, Project, Run
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
+from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.gain import write_gains
 from backend.evaluation.results import Difference, Gain
 from backend.evaluation.service import EvaluationService
@@ -70,6 +71,31 @@ def test_what_the_preference_step_brought_stands_beside_the_run(
     said = shown(app)
     assert f"Run 1: It brought \\*much\\* to {frozen.id}\\." in said
     assert f"to {frozen.id + 1}" not in said
+
+
+def test_a_student_that_does_not_beat_a_regression_is_told_so(
+    sqlite_database: Database, project: Project
+) -> None:
+    with sqlite_database.read() as session:
+        policy = PolicyService(session).newest(project.id)
+    regression = BaselineModel(Baseline.REGRESSION, 1)
+    evaluate(sqlite_database, project, policy, kind=ModelKind.BASELINE, right=0.9, model=regression.model)
+    app = open_page("evaluation")
+    assert not app.exception and not app.error
+    assert "Logistic regression, version 1" in shown(app)
+    [warning] = app.warning
+    assert "Run 1 does not beat logistic regression taught the same posts" in warning.value
+    assert "\\+.00" in warning.value or "no clear difference" in warning.value
+
+
+def test_a_student_that_beats_a_regression_is_said_to(sqlite_database: Database, project: Project) -> None:
+    with sqlite_database.read() as session:
+        policy = PolicyService(session).newest(project.id)
+    regression = BaselineModel(Baseline.REGRESSION, 1)
+    evaluate(sqlite_database, project, policy, kind=ModelKind.BASELINE, right=0.4, model=regression.model)
+    app = open_page("evaluation")
+    assert not app.warning
+    assert "Run 1 beats logistic regression taught the same posts" in shown(app)
 
 
 def test_promoting_is_asked_about_first(sqlite_database: Database, project: Project) -> None:

@@ -8,7 +8,10 @@ import pandas as pd
 import streamlit as st
 from markupsafe import Markup
 
+from backend.db.engine import get_database
 from backend.db.models.evaluation import ModelKind
+from backend.evaluation.comparison import regression_sentence
+from backend.evaluation.naming import in_a_sentence
 from backend.evaluation.results import (
     ANY,
     Alone,
@@ -20,6 +23,7 @@ from backend.evaluation.results import (
     ModelRow,
     Report,
 )
+from backend.evaluation.service import EvaluationService
 from ui.components import figures, numbers, plots, text
 from ui.components.labels import NO_VIOLATION, Looks
 
@@ -57,6 +61,30 @@ def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
             marked=[position for position, row in enumerate(rows) if row.champion],
         )
     )
+
+
+def compared(service: EvaluationService, a_id: int, b_id: int) -> Comparison:
+    """Two evaluations side by side, worked out once: they never change, and their intervals take a while."""
+    known: dict[tuple[int, int], Comparison] = st.session_state.setdefault("compared", {})
+    if (a_id, b_id) not in known:
+        known[a_id, b_id] = service.compare(a_id, b_id)
+    return known[a_id, b_id]
+
+
+def beside_regression(evaluation_id: int) -> None:
+    """Whether a student beats logistic regression taught the same posts; nothing where none was."""
+    with get_database().read() as found:
+        service = EvaluationService(found)
+        regression = service.regression_beside(evaluation_id)
+        beside = None if regression is None else compared(service, evaluation_id, regression)
+    if beside is None:
+        return
+    overall = beside.macro_f1 if beside.categories else beside.any_f1
+    words = regression_sentence(in_a_sentence(beside.a_name, ModelKind.RUN), beside)
+    if overall.clear and (overall.difference or 0) > 0:
+        st.caption(text.label(words))
+    else:
+        st.warning(f"{text.label(words)} A regression costs nothing to run.", icon=":material/functions:")
 
 
 def sentence(found: Comparison) -> None:

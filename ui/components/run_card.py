@@ -14,7 +14,6 @@ from backend.base_models import display_name
 from backend.db.engine import get_database
 from backend.db.models import Job
 from backend.db.models.jobs import JobState
-from backend.evaluation.results import Comparison
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.views import RunSummary
@@ -63,16 +62,14 @@ def draw(run: RunSummary) -> bool:
 
 
 def _beside_champion(run: RunSummary) -> None:
-    """Whether it is better than the model in use, in one sentence; it is worked out once."""
-    known: dict[tuple[int, int], Comparison] = st.session_state.setdefault("beside champion", {})
+    """Whether it is better than the model in use, in one sentence, and whether it earns its keep."""
     with get_database().read() as found:
         service = EvaluationService(found)
         both = service.with_champion(run.run.project_id, run.run.id)
-        # Evaluations never change, and their intervals take a second on thousands of posts.
-        if both is not None and both not in known:
-            known[both] = service.compare(*both)
-    if both is not None:
-        comparison.sentence(known[both])
+        compared = None if both is None else comparison.compared(service, *both)
+    if compared is not None:
+        comparison.sentence(compared)
+        comparison.beside_regression(compared.a_id)
 
 
 def _about(run: RunSummary) -> str:

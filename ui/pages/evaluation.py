@@ -131,10 +131,11 @@ def _one_set(scored: Scored) -> None:
         return
     with get_database().read() as found:
         service = EvaluationService(found)
-        compared = service.compare(first.evaluation_id, second.evaluation_id)
+        compared = comparison.compared(service, first.evaluation_id, second.evaluation_id)
         reports = [service.report(first.evaluation_id), service.report(second.evaluation_id)]
         looks = labels.load(found, session.project_id())
     _verdict(compared, (first, second))
+    _beside_regression((first, second))
     preference.gained((first, second))
     _side_by_side(reports, looks)
     outcomes.draw(reports, compared, looks)
@@ -156,9 +157,16 @@ def _alone(row: ModelRow) -> None:
     with get_database().read() as found:
         report = EvaluationService(found).report(row.evaluation_id)
         looks = labels.load(found, session.project_id())
+    _beside_regression((row,))
     preference.gained((row,))
     _side_by_side([report], looks)
     outcomes.draw([report], None, looks)
+
+
+def _beside_regression(rows: Sequence[ModelRow]) -> None:
+    for row in rows:
+        if row.kind is ModelKind.RUN:
+            comparison.beside_regression(row.evaluation_id)
 
 
 def _choose_two(rows: Sequence[ModelRow]) -> tuple[ModelRow, ModelRow]:

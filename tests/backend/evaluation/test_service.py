@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from backend.db.engine import Database
 from backend.db.models import (
     Category,
+    DatasetVersion,
     Evaluation,
     EvaluationRow,
     EvaluationSet,
@@ -24,6 +25,7 @@ from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
+from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.results import ANY, PostKind
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
@@ -104,6 +106,53 @@ def new_policy(session: Session, project: Project, codes: tuple[str, ...]) -> Po
     session.add(version)
     session.flush()
     return version
+
+
+def test_a_model_without_categories_is_judged_on_any_violation(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        rows = session.execute(select(EvaluationRow.id, EvaluationRow.text)).all()
+        evaluation = here.service.ingest(
+            frozen.id,
+            model_kind=ModelKind.BASELINE,
+            model=BaselineModel(Baseline.PROFANITY).model,
+            policy_version_id=here.policy.id,
+            prompt_hash=None,
+            validation=pd.DataFrame({"id": list(here.validation), "any_violation": [0.6, 0.7, 0.1]}),
+            predictions=pd.DataFrame(
+                {"id": [row.id for row in rows], "any_violation": [max(GOOD[row.text]) for row in rows]}
+            ),
+            knows_categories=False,
+            person="ada",
+        )
+    with database.read() as session:
+        service = EvaluationService(session)
+        report = service.report(evaluation.id)
+        assert report.name == "alt-profanity-check"
+        assert (report.metrics.any_violation.f1, report.metrics.any_violation.auprc) == (1, 1)
+        assert (report.metrics.codes, report.metrics.macro.f1, report.metrics.exact_match) == ((), None, None)
+        assert {one.note for one in report.metrics.categories} == {"The model's policy does not have it."}
+        assert [row.kind for row in service.table(evaluation.project_id, frozen.id)] == [ModelKind.BASELINE]
+        assert service.regression_beside(evaluation.id) is None
+
+
+def test_a_run_stands_beside_the_regression_taught_its_own_version(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        run = add_run(session, here.project, here.policy)
+        number = session.get_one(DatasetVersion, run.dataset_version_id).number
+        student = here.ingest(frozen, GOOD, ModelKind.RUN, run.id)
+        assert here.service.regression_beside(student.id) is None
+        taught = {version: here.ingest(frozen, BAD, ModelKind.BASELINE) for version in (number, number + 1)}
+        for version, one in taught.items():
+            one.model = BaselineModel(Baseline.REGRESSION, version).model
+        session.flush()
+        assert here.service.regression_beside(student.id) == taught[number].id
+        assert here.service.regression_beside(taught[number].id) is None
+        shown = {row.evaluation_id for row in here.service.table(here.project.id, frozen.id)}
+        assert shown == {student.id, taught[number + 1].id}
 
 
 def test_the_test_split_is_frozen_with_what_stands(database: Database) -> None:

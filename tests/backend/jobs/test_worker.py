@@ -16,6 +16,7 @@ from backend.db.engine import Database
 from backend.db.models import Evaluation, Job, Run
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind, JobState
+from backend.evaluation.baselines.names import Baseline
 from backend.jobs.payloads import ExportPayload
 from backend.jobs.queue import JobQueue
 from backend.jobs.service import JobService
@@ -29,6 +30,7 @@ from tests.backend.teacher.posts import add_posts
 from tests.backend.teacher.server import after, judges, serving
 
 SECONDS = 90
+ALL_KINDS = [ModelKind.BASE, *[ModelKind.BASELINE] * len(Baseline), ModelKind.RUN, ModelKind.TEACHER]
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_a_job_that_the_queue_never_heard_of_is_carried_out(
     start_worker(started)
     job = wait_for(sqlite_database, run.job_id, has(JobState.SUCCEEDED))
     assert (job.progress, job.pid, job.error) == (1.0, None, None)
-    assert evaluations(sqlite_database) == [ModelKind.BASE, ModelKind.RUN, ModelKind.TEACHER]
+    assert evaluations(sqlite_database) == ALL_KINDS
     with sqlite_database.read() as session:
         assert RunService(session).of_job(job.id).prompt_hash == HASH
         assert JobService(session).worker().alive
@@ -169,7 +171,7 @@ def test_a_killed_worker_costs_nothing_the_next_one_takes_the_trainer_up(
     result = (Path(job.folder or "") / "result.json").read_text()
     assert '"resumed_from": 0' in result, "the trainer that the first worker started went on"
     assert before.pid is not None
-    assert evaluations(sqlite_database) == [ModelKind.BASE, ModelKind.RUN, ModelKind.TEACHER]
+    assert evaluations(sqlite_database) == ALL_KINDS
 
 
 def test_what_ended_while_no_worker_was_there_is_collected_once(
@@ -187,7 +189,7 @@ def test_what_ended_while_no_worker_was_there_is_collected_once(
     assert read(sqlite_database, run.job_id).state is JobState.RUNNING
     start_worker(started)
     wait_for(sqlite_database, run.job_id, has(JobState.SUCCEEDED))
-    assert evaluations(sqlite_database) == [ModelKind.BASE, ModelKind.RUN, ModelKind.TEACHER]
+    assert evaluations(sqlite_database) == ALL_KINDS
 
 
 def test_a_killed_trainer_goes_on_from_its_checkpoint_once_then_waits_for_a_person(

@@ -21,11 +21,10 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
-from sklearn.pipeline import make_pipeline
 
+from backend.evaluation.baselines.regression import fit_regression
+from backend.evaluation.baselines.taught import Posts
 from tests.benchmarks.recipes.tasks import Task, TaskName, read_task
 from training.base_model import default_cache, resolve
 from training.job import PRESETS, Config, Job
@@ -114,15 +113,9 @@ def _told(held_out: pd.DataFrame, scores: dict[str, NDArray[Any]]) -> str:
 
 def _regressions(of: Task, learned: pd.DataFrame, held_out: pd.DataFrame) -> dict[str, NDArray[Any]]:
     """The scores of TF-IDF with logistic regression, taught the same posts, one for each category."""
-    found = {}
-    for code in of.policy.codes:
-        pipeline = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
-            LogisticRegression(max_iter=1000),
-        )
-        pipeline.fit(learned["text"], _named(learned, code))
-        found[code] = pipeline.predict_proba(held_out["text"])[:, 1]
-    return found
+    taught = Posts(learned["text"].tolist(), learned["labels"].tolist(), of.policy.codes)
+    scores = fit_regression(taught)(held_out["text"].tolist())
+    return dict(zip(of.policy.codes, scores.T, strict=False))
 
 
 if __name__ == "__main__":
