@@ -43,7 +43,8 @@ class Card(BaseModel):
     """`overrule.json`.
 
     `form` is the form in which the student is scored and served; `forms` are all that it learned.
-    `thresholds` (by code) are chosen on the validation posts; empty where there were none.
+    `thresholds` (by code) are chosen on the validation posts for `config.aim`; empty where
+    there were none. `temperature` is that of `training/calibration.py`, None where there were none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +62,7 @@ class Card(BaseModel):
     step: int
     validation_loss: float | None = None
     thresholds: dict[str, float] = {}
+    temperature: float | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Card:

@@ -31,10 +31,11 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from training.policy import Policy
 from training.prompt import Answers
+from training.thresholds import Aim
 
 Choice = Literal["loss", "macro_f1"]
 Method = Literal["lora", "qlora", "full"]
@@ -124,6 +125,11 @@ class Config(BaseModel):
         description="What is best on validation and is kept: the lowest loss, or the highest macro-F1 at the "
         "best thresholds. Macro-F1 scores all validation posts at each validation, which takes longer.",
     )
+    thresholds_for: str = Field(
+        "f1",
+        description="What the thresholds are chosen for on validation posts: f1, or precision=0.9 for the "
+        "most recall at that precision, or recall=0.9 for the most precision at that recall.",
+    )
     patience: int | None = Field(
         None, ge=1, le=100, description="End the run after so many validations without a better one."
     )
@@ -131,6 +137,16 @@ class Config(BaseModel):
     preference: Preference | None = Field(
         None, description="After the fine-tune: people's corrected answers over the teacher's wrong ones."
     )
+
+    @field_validator("thresholds_for")
+    @classmethod
+    def _is_an_aim(cls, value: str) -> str:
+        return str(Aim.read(value))
+
+    @property
+    def aim(self) -> Aim:
+        """What the thresholds are chosen for."""
+        return Aim.read(self.thresholds_for)
 
     @property
     def of_preference_step(self) -> Config:

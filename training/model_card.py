@@ -145,8 +145,9 @@ def _figures(card: Card, validation: Mapping[str, Any] | None) -> str:
     )
     return (
         "## Figures on validation\n\n"
-        "The thresholds were chosen on these same posts, so F1 elsewhere is likely to be lower. A category "
-        "counts as named from its threshold on. The probability that an answer is a valid one at all is "
+        f"The thresholds were chosen on these same posts, for {card.config.aim.in_words}, so figures "
+        "elsewhere are likely to be lower. A category counts as named from its threshold on. The "
+        "probability that an answer is a valid one at all is "
         f"{validation['valid_mass']:.3f} on average.\n\n"
         + _table(("category", "posts", "threshold", "F1", "AUPRC"), [*rows, macro])
     )

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from training import hardware
 from training.answers import answer_tree
+from training.calibration import fit_temperature
 from training.cost import Counts, Shape, counted_scoring, forward_work
 from training.data import DataError, Row, known_labels, read_rows
 from training.files import write_parquet
@@ -23,7 +24,7 @@ from training.prompt import Form, Renderer
 from training.scoring import OnProgress, score
 from training.stop import Stop
 from training.student import Student
-from training.thresholds import best_f1_thresholds
+from training.thresholds import BEST_F1, Aim, choose_thresholds
 
 VALIDATION = "validation"
 Sets = dict[str, list[Row]]
@@ -65,6 +66,7 @@ class Scorer:
         max_labels: answers name at most so many categories.
         max_length: tokens in all; longer posts lose their middle.
         shape: of the base model.
+        aim: what the thresholds are chosen for.
     """
 
     sets: Sets
@@ -75,6 +77,7 @@ class Scorer:
     reporter: Reporter
     stop: Stop
     shape: Shape
+    aim: Aim = BEST_F1
 
     def plan(self, passes: int) -> None:
         """Tell the reporter how much lies ahead; writing reasons is not foreseen.
@@ -139,8 +142,8 @@ class Scorer:
         """Score all sets and keep the predictions; what an earlier process finished is not done again.
 
         Returns:
-            `thresholds` by code, empty where nothing can choose them, and `validation`, how good
-            the scores are on the posts that chose them.
+            `thresholds` by code, empty where nothing can choose them, `temperature`, and
+            `validation`, how good the scores are on the posts that chose them.
         """
         summary: dict[str, Any] = {"thresholds": {}}
         self.reporter.begin()
@@ -151,7 +154,7 @@ class Scorer:
                 write_parquet(path, self._rows(student, rows, before))
             before += len(rows)
             if name in (VALIDATION, THRESHOLDS):
-                summary |= on_validation(self.renderer.policy, rows, pd.read_parquet(path))
+                summary |= on_validation(self.renderer.policy, rows, pd.read_parquet(path), self.aim)
         return summary
 
     def _rows(self, student: Student, rows: list[Row], before: int) -> pd.DataFrame:
@@ -188,14 +191,19 @@ class Scorer:
         )
 
 
-def on_validation(policy: Policy, rows: Sequence[Row], table: pd.DataFrame) -> dict[str, Any]:
-    """Thresholds by code, and how good the scores are at them; nothing where no labels are known."""
+def on_validation(
+    policy: Policy, rows: Sequence[Row], table: pd.DataFrame, aim: Aim = BEST_F1
+) -> dict[str, Any]:
+    """Thresholds by code, and how good the scores are at them; nothing where no labels are known.
+
+    `temperature` is None where the posts cannot tell it (`training/calibration.py`).
+    """
     known = list(known_labels(rows, policy))
     if not known:
         return {}
     labels = np.array([[code in has for code in policy.codes] for _, has in known])
     scores = table[[f"p_{code}" for code in policy.codes]].to_numpy()[[index for index, _ in known]]
-    thresholds = best_f1_thresholds(labels, scores)
+    thresholds = choose_thresholds(labels, scores, aim)
     named = scores >= thresholds
     categories: dict[str, dict[str, Any]] = {}
     for column, code in enumerate(policy.codes):
@@ -208,6 +216,7 @@ def on_validation(policy: Policy, rows: Sequence[Row], table: pd.DataFrame) -> d
     found = [values for values in categories.values() if values["support"]]
     return {
         "thresholds": dict(zip(policy.codes, thresholds.tolist(), strict=True)),
+        "temperature": fit_temperature(labels, scores),
         VALIDATION: {
             "posts": len(known),
             "macro_f1": float(np.mean([values["f1"] for values in found])) if found else None,

@@ -15,7 +15,7 @@ from training.job import Config
 
 _NO_MATTER = {
     *("epochs", "learning_rate", "warmup", "alpha", "weight_decay", "max_grad_norm", "max_length"),
-    *("balance", "validations", "choose", "patience", "seed", "preference"),
+    *("balance", "validations", "choose", "thresholds_for", "patience", "seed", "preference"),
 }
 """Settings that change how much there is to do, or what is learned, but not how fast it goes."""
 

@@ -162,7 +162,8 @@ def _train(at: _Work) -> None:
             before = scorer.score(student, at.folder / "predictions" / BEFORE_PREFERENCE)
             metrics |= {"before_preference": before, "preference": preferred.figures}
     write_json(at.folder / "metrics.json", metrics)
-    card = card.model_copy(update={"thresholds": metrics["model"]["thresholds"]})
+    chosen = {name: metrics["model"].get(name) for name in ("thresholds", "temperature")}
+    card = card.model_copy(update=chosen)
     card.write(at.folder / "adapter")
     readme = model_card(
         card,
@@ -334,7 +335,17 @@ def _write_adapter(folder: Path, student: Student, card: Card) -> None:
 def _scorer(at: _Work, sets: Sets, form: Form, max_length: int) -> Scorer:
     chosen = to_score(sets)
     return Scorer(
-        chosen, at.renderer, form, at.job.max_labels, max_length, at.reporter, at.stop, Shape.read(at.base)
+        *(
+            chosen,
+            at.renderer,
+            form,
+            at.job.max_labels,
+            max_length,
+            at.reporter,
+            at.stop,
+            Shape.read(at.base),
+        ),
+        aim=at.job.config.aim,
     )
 
 

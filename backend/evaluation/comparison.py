@@ -173,6 +173,16 @@ def left_out(metrics: Metrics, common: Judged) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def other_aims(a: Metrics, b: Metrics) -> tuple[str, ...]:
+    """That two models' thresholds were chosen for different things, where they were."""
+    if not a.macro.auprc or not b.macro.auprc or a.thresholds_for == b.thresholds_for:
+        return ()
+    return (
+        f"Their thresholds were chosen for different things ({a.thresholds_for}, {b.thresholds_for}), "
+        "so F1 says little here; AUPRC does not depend on thresholds.",
+    )
+
+
 def sentence(a_name: str, b_name: str, found: Differences) -> str:
     """What follows, for people: overall first, then the categories that differ, all of them looked at.
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_score, recall_score
 
 from backend.errors import InvalidInputError
 from backend.evaluation.judged import Bools, Floats, membership
 from backend.evaluation.results import ANY
-from training.thresholds import DEFAULT, best_f1_thresholds
+from training import thresholds as trainers
+from training.calibration import fit_temperature
+from training.thresholds import BEST_F1, DEFAULT, Aim
 
 _HINT = "Score the model again; the files do not belong together."
 # Sums of probabilities in single precision end this far from 1 at most.
@@ -131,27 +134,53 @@ def decided_only(
     return decided, [decisions[post] for post in decided.ids]
 
 
-def choose_thresholds(decided: Scores, labels: Sequence[Sequence[str]]) -> dict[str, float]:
-    """The threshold with the best F1 for each category and for ANY, on validation posts.
+def choose_thresholds(
+    decided: Scores, labels: Sequence[Sequence[str]], aim: Aim = BEST_F1
+) -> dict[str, float]:
+    """The threshold of each category and of ANY that serves an aim best, on validation posts.
 
-    Chosen in the same way for every model. A score that is not a number does not count; where
-    nothing is left the threshold is 0.5.
+    A score that is not a number does not count; where nothing is left the threshold is 0.5.
 
     Args:
         decided: the scores of n posts.
         labels: (n) what stands for each.
+        aim: what they are chosen for.
     """
     gold = membership(labels, decided.codes)
     thresholds = {
-        code: _best_f1(gold[:, column], decided.values[:, column])
+        code: _best(gold[:, column], decided.values[:, column], aim)
         for column, code in enumerate(decided.codes)
     }
     any_scores = decided.any_scores()
     positive = np.array([bool(these) for these in labels], dtype=bool)
-    thresholds[ANY] = DEFAULT if any_scores is None else _best_f1(positive, any_scores)
+    thresholds[ANY] = DEFAULT if any_scores is None else _best(positive, any_scores, aim)
     return thresholds
 
 
-def _best_f1(gold: Bools, scores: Floats) -> float:
+def missed(
+    decided: Scores, labels: Sequence[Sequence[str]], thresholds: Mapping[str, float], aim: Aim
+) -> tuple[str, ...]:
+    """The categories with a validation post that have less than is wanted at their threshold."""
+    if aim.figure == "f1":
+        return ()
+    measured = precision_score if aim.figure == "precision" else recall_score
+    gold = membership(labels, decided.codes)
+    return tuple(
+        code
+        for column, code in enumerate(decided.codes)
+        if gold[:, column].any()
+        and measured(gold[:, column], decided.values[:, column] >= thresholds[code], zero_division=0.0)
+        < aim.wanted
+    )
+
+
+def _best(gold: Bools, scores: Floats, aim: Aim) -> float:
     usable = np.isfinite(scores)
-    return float(best_f1_thresholds(gold[usable, None], scores[usable, None])[0])
+    return float(trainers.choose_thresholds(gold[usable, None], scores[usable, None], aim)[0])
+
+
+def choose_temperature(decided: Scores, labels: Sequence[Sequence[str]]) -> float | None:
+    """The temperature of all categories' scores; None where nothing can tell it. Arguments as above."""
+    usable = np.isfinite(decided.values).all(axis=1)
+    gold = membership(labels, decided.codes)
+    return fit_temperature(gold[usable], decided.values[usable])

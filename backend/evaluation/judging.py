@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,12 @@ import pandas as pd
 from backend.db.models import EvaluationSet
 from backend.db.models.content import Split
 from backend.evaluation.alone import Bands, choose_bands
-from backend.evaluation.frames import choose_thresholds, decided_only, read_scores
+from backend.evaluation.frames import choose_temperature, choose_thresholds, decided_only, missed, read_scores
+from backend.evaluation.metrics import ANY_NAME
 from backend.evaluation.repository import EvaluationRepository
 from backend.evaluation.said import Said, from_scores
 from backend.evaluation.stored import yes_no
+from training.thresholds import BEST_F1, Aim
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,17 @@ class Scored:
     Attributes:
         thresholds: by category, and by ANY.
         bands: in which a person decides.
+        aim: what the thresholds were chosen for.
+        temperature: of the scores; None where the posts cannot tell it.
+        missed: categories whose thresholds only come near to the aim.
     """
 
     said: Said
     thresholds: dict[str, float]
     bands: Bands
+    aim: Aim
+    temperature: float | None
+    missed: tuple[str, ...] = ()
 
 
 def judge_scores(
@@ -38,6 +47,7 @@ def judge_scores(
     predictions: pd.DataFrame,
     *,
     knows_categories: bool = True,
+    aim: Aim = BEST_F1,
 ) -> Scored:
     """What a model said of a set.
 
@@ -49,6 +59,7 @@ def judge_scores(
             stands for these.
         predictions: the same for the set.
         knows_categories: False for a model that only says how likely any violation is.
+        aim: what thresholds are chosen for.
 
     Raises:
         InvalidInputError: the frames do not fit the policy or the set.
@@ -60,7 +71,7 @@ def judge_scores(
     chosen_on, labels = decided_only(
         read_scores(validation, codes), {one.item_id: one.labels for one in decided}
     )
-    thresholds = choose_thresholds(chosen_on, labels)
+    thresholds = choose_thresholds(chosen_on, labels, aim)
     set_codes = list(evaluations.names(evaluation_set.policy_version_id))
     any_scores = chosen_on.any_scores()
     violation = np.array([bool(these) for these in labels], dtype=bool)
@@ -68,4 +79,18 @@ def judge_scores(
         from_scores(rows, set_codes, yes_no(evaluation_set), scores, thresholds),
         thresholds,
         {} if any_scores is None else choose_bands(violation, any_scores),
+        aim,
+        choose_temperature(chosen_on, labels),
+        missed(chosen_on, labels, thresholds, aim),
+    )
+
+
+def missed_aims(scored: Scored, names: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence on the categories that could not have what the thresholds were to give."""
+    if not scored.missed:
+        return ()
+    listed = ", ".join(names.get(code, ANY_NAME) for code in scored.missed)
+    return (
+        f"On validation posts a {scored.aim.figure} of {scored.aim.wanted:g} could not be had for {listed}; "
+        "the threshold comes nearest to it.",
     )

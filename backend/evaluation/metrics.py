@@ -22,6 +22,8 @@ from backend.evaluation.calibration import expected_error, reliability
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.results import ANY, Alone, Averages, CategoryMetrics, Curve, Metrics, Reliability
 from backend.text import things
+from training.calibration import scaled
+from training.thresholds import BEST_F1, Aim
 
 ANY_NAME = "Any violation"
 _WITH_INTERVAL = [field.name for field in fields(Samples)]
@@ -39,6 +41,8 @@ def measure(
     refused: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
     alone: tuple[Alone, ...] = (),
+    aim: Aim = BEST_F1,
+    temperature: float | None = None,
     resamples: int = RESAMPLES,
 ) -> Metrics:
     """Everything that is stored of one evaluation.
@@ -52,6 +56,8 @@ def measure(
         refused: categories that could not be judged, by code, each with the reason.
         notes: sentences to keep with the figures.
         alone: what the model would decide without a person.
+        aim: what the thresholds were chosen for.
+        temperature: of the scores.
         resamples: of the bootstrap.
     """
     [samples] = bootstrap([judged], resamples=resamples)
@@ -64,6 +70,7 @@ def measure(
                 judged.named[:, column],
                 None if judged.scores is None else judged.scores[:, column],
                 thresholds.get(code),
+                temperature,
             ),
             samples,
             column,
@@ -71,7 +78,8 @@ def measure(
         for column, code in enumerate(judged.codes)
     ]
     any_violation = category_metrics(
-        ANY, ANY_NAME, judged.positive, judged.flagged, judged.any_scores, thresholds.get(ANY)
+        *(ANY, ANY_NAME, judged.positive, judged.flagged, judged.any_scores),
+        *(thresholds.get(ANY), temperature),
     )
     categories = _in_order(judged_categories, names, refused or {})
     return Metrics(
@@ -89,11 +97,19 @@ def measure(
         notes=(*notes, *_notes(categories, posts=len(judged), of=of, unreadable=unreadable), *_alike(judged)),
         duplicates=judged.duplicates,
         alone=alone,
+        thresholds_for=str(aim),
+        temperature=temperature,
     )
 
 
 def category_metrics(
-    code: str, name: str, gold: Bools, named: Bools, scores: Floats | None, threshold: float | None
+    code: str,
+    name: str,
+    gold: Bools,
+    named: Bools,
+    scores: Floats | None,
+    threshold: float | None,
+    temperature: float | None = None,
 ) -> CategoryMetrics:
     """One category, all arrays (n,). Without a post that has it there is nothing to judge."""
     support, predicted = int(gold.sum()), int(named.sum())
@@ -106,6 +122,7 @@ def category_metrics(
         gold, named, average="binary", zero_division=np.nan
     )
     auprc, note = _auprc(gold, scores)
+    at_temperature = None if scores is None or temperature is None else scaled(scores, temperature)
     return replace(
         counts,
         precision=float(precision) if predicted else None,
@@ -114,9 +131,19 @@ def category_metrics(
         auprc=auprc,
         note=note,
         auroc=None if scores is None or gold.all() else float(roc_auc_score(gold, scores)),
-        brier=None if scores is None else float(brier_score_loss(gold, scores)),
-        calibration_error=None if scores is None else expected_error(gold, scores),
+        brier=_brier(gold, scores),
+        calibration_error=_error(gold, scores),
+        scaled_brier=_brier(gold, at_temperature),
+        scaled_calibration_error=_error(gold, at_temperature),
     )
+
+
+def _brier(gold: Bools, scores: Floats | None) -> float | None:
+    return None if scores is None else float(brier_score_loss(gold, scores))
+
+
+def _error(gold: Bools, scores: Floats | None) -> float | None:
+    return None if scores is None else expected_error(gold, scores)
 
 
 def _auprc(gold: Bools, scores: Floats | None) -> tuple[float | None, str | None]:
@@ -205,9 +232,18 @@ def curves(judged: Judged, names: Mapping[str, str]) -> tuple[Curve, ...]:
     return tuple(curve for curve in found if curve is not None)
 
 
-def reliabilities(judged: Judged, names: Mapping[str, str]) -> tuple[Reliability, ...]:
-    """Of every category and of any violation, what the model's probabilities are worth."""
-    found = (reliability(*one) for one in _scored(judged, names))
+def reliabilities(
+    judged: Judged, names: Mapping[str, str], temperature: float | None = None
+) -> tuple[Reliability, ...]:
+    """Of every category and of any violation, what the model's probabilities are worth.
+
+    Args:
+        temperature: where given, of the scores at it.
+    """
+    found = (
+        reliability(code, name, gold, scores if temperature is None else scaled(scores, temperature))
+        for code, name, gold, scores in _scored(judged, names)
+    )
     return tuple(one for one in found if one is not None)
 
 

@@ -50,6 +50,7 @@ class CategoryMetrics:
         auroc: the chance that a post that has it scores higher than one that has not.
         brier: the mean squared distance of the probability from the truth; 0 is best.
         calibration_error: expected calibration error, see `calibration.expected_error`; 0 is best.
+        scaled_brier, scaled_calibration_error: the same of scores at the model's temperature.
         threshold: the score from which on it is given; None for a model without probabilities.
         note: why a figure is missing or says little.
     """
@@ -66,6 +67,8 @@ class CategoryMetrics:
     auroc: float | None = None
     brier: float | None = None
     calibration_error: float | None = None
+    scaled_brier: float | None = None
+    scaled_calibration_error: float | None = None
     threshold: float | None = None
     precision_interval: Interval | None = None
     recall_interval: Interval | None = None
@@ -128,6 +131,9 @@ class Metrics:
         duplicates: keys of posts that are near-duplicates of each other; intervals draw them together.
         alone: what it would decide without a person, by the share of right decisions that is
             asked for; nothing for a model without probabilities.
+        thresholds_for: what the thresholds were chosen for (`training.thresholds.Aim`).
+        temperature: by which logits are divided so that probabilities mean what they say, fitted on
+            validation posts; None where these could not tell it.
     """
 
     posts: int
@@ -143,6 +149,8 @@ class Metrics:
     notes: tuple[str, ...] = ()
     duplicates: tuple[tuple[int, ...], ...] = ()
     alone: tuple[Alone, ...] = ()
+    thresholds_for: str = "f1"
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +208,7 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One evaluation in full."""
+    """One evaluation in full. `scaled_reliability` is of the scores at the model's temperature."""
 
     evaluation_id: int
     set_id: int
@@ -215,6 +223,7 @@ class Report:
     metrics: Metrics
     curves: tuple[Curve, ...]
     reliability: tuple[Reliability, ...]
+    scaled_reliability: tuple[Reliability, ...]
     created_at: datetime
     created_by: str
 

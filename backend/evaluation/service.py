@@ -17,12 +17,12 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation import naming
-from backend.evaluation.alone import Bands, measure_bands
+from backend.evaluation.alone import measure_bands
 from backend.evaluation.baselines.names import Baseline, BaselineModel
-from backend.evaluation.comparison import differences, left_out, posts_of, sentence
+from backend.evaluation.comparison import differences, left_out, other_aims, posts_of, sentence
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
-from backend.evaluation.judging import judge_scores
+from backend.evaluation.judging import Scored, judge_scores, missed_aims
 from backend.evaluation.metrics import curves, measure, reliabilities
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
@@ -50,6 +50,7 @@ from backend.evaluation.stored import (
 from backend.jobs.payloads import ScorePayload
 from backend.jobs.service import JobService
 from backend.near_duplicates import clusters
+from training.thresholds import BEST_F1, Aim
 
 _OUTCOMES = {
     PostKind.ALL: (),
@@ -160,6 +161,7 @@ class EvaluationService:
         validation: pd.DataFrame,
         predictions: pd.DataFrame,
         knows_categories: bool = True,
+        aim: Aim = BEST_F1,
         job_id: int | None = None,
         person: str,
     ) -> Evaluation:
@@ -172,6 +174,7 @@ class EvaluationService:
                 thresholds are chosen on what stands for these items.
             predictions: the same for the set, ids being its rows'.
             knows_categories: False for a model that only says how likely any violation is.
+            aim: what its thresholds are chosen for.
 
         Raises:
             InvalidInputError: the frames do not fit the policy or the set.
@@ -180,6 +183,7 @@ class EvaluationService:
         scored = judge_scores(
             *(self._evaluations, evaluation_set, policy_version_id, validation, predictions),
             knows_categories=knows_categories,
+            aim=aim,
         )
         evaluation = Evaluation(
             project_id=evaluation_set.project_id,
@@ -194,7 +198,7 @@ class EvaluationService:
             created_by=person,
         )
         names = self._evaluations.names(evaluation_set.policy_version_id)
-        return self._store(evaluation, scored.said, names, of=evaluation_set.rows, bands=scored.bands)
+        return self._store(evaluation, scored.said, names, of=evaluation_set.rows, scored=scored)
 
     def gained(self, evaluation: Evaluation, *, validation: pd.DataFrame, predictions: pd.DataFrame) -> Gain:
         """What a model that was evaluated gained over what it was before a step of its training.
@@ -337,6 +341,9 @@ class EvaluationService:
             metrics=metrics,
             curves=curves(judged, names),
             reliability=reliabilities(judged, names),
+            scaled_reliability=()
+            if metrics.temperature is None
+            else reliabilities(judged, names, metrics.temperature),
             created_at=evaluation.created_at,
             created_by=evaluation.created_by,
         )
@@ -365,7 +372,7 @@ class EvaluationService:
                 naming.in_a_sentence(b_name, b.model_kind),
                 found,
             ),
-            notes=left_out(read_metrics(a), judged_a),
+            notes=(*left_out(read_metrics(a), judged_a), *other_aims(read_metrics(a), read_metrics(b))),
         )
 
     def beside_champion(self, project_id: int, run_id: int) -> Comparison | None:
@@ -445,7 +452,7 @@ class EvaluationService:
         *,
         of: int,
         unreadable: int = 0,
-        bands: Bands | None = None,
+        scored: Scored | None = None,
     ) -> Evaluation:
         judged = self._clustered(evaluation.set_id, said.judged)
         metrics = measure(
@@ -455,8 +462,10 @@ class EvaluationService:
             of=of,
             unreadable=unreadable,
             refused=said.refused,
-            notes=said.notes,
-            alone=measure_bands(judged.positive, judged.any_scores, bands or {}),
+            notes=(*said.notes, *(missed_aims(scored, names) if scored else ())),
+            alone=measure_bands(judged.positive, judged.any_scores, scored.bands if scored else {}),
+            aim=scored.aim if scored else BEST_F1,
+            temperature=scored.temperature if scored else None,
         )
         evaluation.metrics = write_metrics(metrics)
         self._evaluations.add(evaluation, list(prediction_rows(said)))

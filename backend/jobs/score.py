@@ -82,6 +82,7 @@ class Scoring:
                     prompt_hash=hashes["prompt"],
                     validation=validation,
                     predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id)),
+                    aim=model.config.aim,
                     job_id=job.id,
                     person=job.created_by,
                 )

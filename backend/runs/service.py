@@ -32,6 +32,7 @@ from backend.runs.views import NewDecisions, RunSummary
 from backend.settings import Settings, get_settings
 from training.job import BASE, BEFORE_PREFERENCE, PAIRS, THRESHOLDS, VALIDATION_PAIRS, Config
 from training.job import Job as TrainerJob
+from training.thresholds import BEST_F1
 
 FIRST_PRESET = "standard"
 """What a retraining takes while the base model is champion."""
@@ -294,6 +295,7 @@ class RunService:
             prompt_hash=run.prompt_hash,
             validation=job_folder.read_for_thresholds(folder, by=by),
             predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id), by=by),
+            aim=BEST_F1 if base else Config.model_validate(run.config).aim,
             job_id=run.job_id,
             person=run.created_by,
         )

@@ -24,6 +24,7 @@ from backend.evaluation.results import (
     Report,
 )
 from backend.evaluation.service import EvaluationService
+from training.thresholds import Aim
 from ui.components import figures, numbers, plots, text
 from ui.components.labels import NO_VIOLATION, Looks
 
@@ -190,27 +191,57 @@ def reliability(reports: Sequence[Report], looks: Looks) -> None:
         st.caption("The teacher gives no probabilities.")
         return
     codes.sort(key=lambda code: code != ANY)
-    chosen = st.selectbox(
-        "Category of the reliability diagram",
-        codes,
-        format_func=lambda code: "Any violation" if code == ANY else looks.name(code),
-        key="reliability-category",
-        label_visibility="collapsed",
-    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        chosen = st.selectbox(
+            "Category of the reliability diagram",
+            codes,
+            format_func=lambda code: "Any violation" if code == ANY else looks.name(code),
+            key="reliability-category",
+            label_visibility="collapsed",
+            width=260,
+        )
+        at_temperature = st.toggle(
+            "With temperature scaling",
+            key="reliability-scaled",
+            help="All of a model's logits are divided by one number, fitted on validation posts. The order "
+            "of posts stays, and with it AUPRC and what the thresholds decide.",
+        )
     models = _named(reports)
     bins = [
         (model.name, *one_bin)
         for report, model in zip(reports, models, strict=True)
-        for one in report.reliability
+        for one in (report.scaled_reliability if at_temperature else report.reliability)
         if one.code == chosen
         for one_bin in zip(one.said, one.having, one.posts, strict=True)
     ]
     frame = pd.DataFrame(bins, columns=["model", "said", "having", "posts"])
-    st.altair_chart(plots.reliability(frame, models), width="stretch")
-    st.caption(
-        "On the line a probability means what it says; below it the model is too sure. "
-        "Larger dots stand for more posts."
-    )
+    diagram, table = st.columns(2, gap="medium")
+    with diagram:
+        st.altair_chart(plots.reliability(frame, models), width="stretch")
+        st.caption(
+            "On the line a probability means what it says; below it the model is too sure. "
+            "Larger dots stand for more posts."
+        )
+    with table:
+        text.show(_calibration(reports, chosen))
+        st.caption("Brier score: mean squared error. ECE: expected calibration error. Of both 0 is best.")
+
+
+def _calibration(reports: Sequence[Report], code: str) -> Markup:
+    """Brier score and calibration error of one category, as the scores are and at the temperature."""
+    found = [(report, _category(report.metrics, code)) for report in reports]
+    rows = [
+        (
+            text.literal(report.name),
+            *(numbers.score(value) for value in (of.brier, of.calibration_error)),
+            *(numbers.score(value) for value in (of.scaled_brier, of.scaled_calibration_error)),
+            "–" if report.metrics.temperature is None else f"{report.metrics.temperature:.2f}",
+        )
+        for report, of in found
+        if of is not None and of.brier is not None
+    ]
+    heads = ["", "Brier", "ECE", "Brier, scaled", "ECE, scaled", "Temperature"]
+    return figures.table(heads, rows, numbers=range(1, len(heads)), narrow=True)
 
 
 def alone(reports: Sequence[Report]) -> None:
@@ -268,18 +299,22 @@ def category_table(report: Report, looks: Looks) -> None:
             _figure(category.f1, category.f1_interval),
             _figure(category.auprc, category.auprc_interval),
             _figure(category.auroc, category.auroc_interval),
-            numbers.score(category.brier),
-            numbers.score(category.calibration_error),
             numbers.score(category.threshold),
         )
         for category in (*report.metrics.categories, report.metrics.any_violation)
     ]
     rows += _averages(report.metrics)
-    heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "AUROC", "Brier", "ECE", "Threshold"]
-    text.show(figures.table(heads, rows, numbers=(1, *range(7, len(heads)))))
+    heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "AUROC", "Threshold"]
+    text.show(figures.table(heads, rows, numbers=(1, 7)))
+    if report.metrics.any_violation.threshold is not None:
+        st.caption(f"The thresholds were chosen on validation posts for {_aim(report.metrics)}.")
     noted = [(category.name, category.note) for category in report.metrics.categories if category.note]
     for name, note in noted:
         st.caption(f"{text.label(name)}: {text.label(note)}")
+
+
+def _aim(metrics: Metrics) -> str:
+    return Aim.read(metrics.thresholds_for).in_words
 
 
 def _averages(metrics: Metrics) -> list[Sequence[str | Markup]]:
@@ -294,8 +329,6 @@ def _averages(metrics: Metrics) -> list[Sequence[str | Markup]]:
             _figure(average.f1, average.f1_interval),
             _figure(average.auprc, average.auprc_interval),
             numbers.score(average.auroc),
-            numbers.score(average.brier),
-            numbers.score(average.calibration_error),
             "",
         )
         for name, average in (("Macro", metrics.macro), ("Micro", metrics.micro))

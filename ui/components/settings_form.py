@@ -31,6 +31,7 @@ _NAMES = {
     "max_length": "Sequence length",
     "validations": "Validations",
     "choose": "Best is",
+    "thresholds_for": "Thresholds are for",
     "patience": "Patience",
     "seed": "Seed",
     "preference": "Preference step",

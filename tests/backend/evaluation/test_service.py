@@ -31,6 +31,7 @@ from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
 from tests.backend.build import add_project, add_teacher_run
 from tests.backend.evaluation.build import add_decided, add_run, add_yes_no_set, decide, frame
+from training.thresholds import BEST_F1, Aim
 
 CODES = ("hate", "scam")
 TEST_POSTS = {"t1": ("hate",), "t2": ("scam",), "t3": (), "t4": (), "t5": ("hate", "scam")}
@@ -65,6 +66,7 @@ class World:
         said: dict[str, tuple[float, ...]],
         kind: ModelKind = ModelKind.BASE,
         run_id: int | None = None,
+        aim: Aim = BEST_F1,
     ) -> Evaluation:
         return self.service.ingest(
             evaluation_set.id,
@@ -75,6 +77,7 @@ class World:
             prompt_hash="hash",
             validation=frame(self.validation, CODES),
             predictions=self.predictions(evaluation_set, said),
+            aim=aim,
             person="ada",
         )
 
@@ -106,6 +109,41 @@ def new_policy(session: Session, project: Project, codes: tuple[str, ...]) -> Po
     session.add(version)
     session.flush()
     return version
+
+
+def test_thresholds_serve_the_aim_and_what_cannot_be_had_is_said(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        # The surest validation post for "hate" is none.
+        here.validation |= dict(zip(here.validation, [(0.6, 0.1), (0.7, 0.6), (0.3, 0.3)], strict=True))
+        frozen = here.frozen()
+        best = here.ingest(frozen, GOOD)
+        precise = here.ingest(frozen, GOOD, aim=Aim("precision", 0.9))
+        assert precise.thresholds["scam"] == best.thresholds["scam"]
+        metrics = here.service.report(precise.id).metrics
+        assert (metrics.thresholds_for, here.service.report(best.id).metrics.thresholds_for) == (
+            "precision=0.9",
+            "f1",
+        )
+        assert metrics.notes[0] == (
+            "On validation posts a precision of 0.9 could not be had for Hate; "
+            "the threshold comes nearest to it."
+        )
+        [note] = here.service.compare(best.id, precise.id).notes
+        assert "chosen for different things (f1, precision=0.9)" in note
+
+
+def test_the_temperature_is_fitted_on_validation_posts(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        report = here.service.report(here.ingest(here.frozen(), GOOD).id)
+    metrics, [hate, _] = report.metrics, report.metrics.categories
+    # All validation posts are told apart, so that surer scores would be likelier.
+    assert metrics.temperature is not None and metrics.temperature < 1
+    assert hate.brier is not None and hate.scaled_brier is not None
+    assert hate.scaled_brier < hate.brier
+    assert [one.code for one in report.scaled_reliability] == [one.code for one in report.reliability]
+    assert report.scaled_reliability != report.reliability
 
 
 def test_a_model_without_categories_is_judged_on_any_violation(database: Database) -> None:
