@@ -20,7 +20,16 @@ from sklearn.metrics import (
 from backend.evaluation.bootstrap import RESAMPLES, Samples, bootstrap, interval
 from backend.evaluation.calibration import expected_error, reliability
 from backend.evaluation.judged import Bools, Floats, Judged
-from backend.evaluation.results import ANY, Alone, Averages, CategoryMetrics, Curve, Metrics, Reliability
+from backend.evaluation.results import (
+    ANY,
+    Alone,
+    Averages,
+    CategoryMetrics,
+    Curve,
+    Metrics,
+    Reasons,
+    Reliability,
+)
 from backend.text import things
 from training.calibration import scaled
 from training.thresholds import BEST_F1, Aim
@@ -43,6 +52,7 @@ def measure(
     alone: tuple[Alone, ...] = (),
     aim: Aim = BEST_F1,
     temperature: float | None = None,
+    reasons: Reasons | None = None,
     resamples: int = RESAMPLES,
 ) -> Metrics:
     """Everything that is stored of one evaluation.
@@ -58,6 +68,7 @@ def measure(
         alone: what the model would decide without a person.
         aim: what the thresholds were chosen for.
         temperature: of the scores.
+        reasons: figures of the model's reasons.
         resamples: of the bootstrap.
     """
     [samples] = bootstrap([judged], resamples=resamples)
@@ -99,6 +110,7 @@ def measure(
         alone=alone,
         thresholds_for=str(aim),
         temperature=temperature,
+        reasons=reasons,
     )
 
 

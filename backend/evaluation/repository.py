@@ -61,6 +61,8 @@ class TeacherSaid:
     model: str
     policy_version_id: int
     run_id: int
+    analysis: str
+    harmful: tuple[str, ...]
 
 
 class EvaluationRepository:
@@ -284,6 +286,8 @@ class EvaluationRepository:
                 TeacherRun.model,
                 TeacherRun.policy_version_id,
                 TeacherRun.id,
+                TeacherAnswer.analysis,
+                TeacherAnswer.harmful,
             )
             .join(Item, (Item.project_id == project_id) & (Item.text_hash == EvaluationRow.text_hash))
             .join(TeacherAnswer, TeacherAnswer.id == Item.answer_id)

@@ -112,6 +112,25 @@ class Alone:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasons:
+    """What a model's reasons are worth, told from the text alone.
+
+    Attributes:
+        reasons: posts with one.
+        quoting: the share of them that quote something as harmful.
+        faithful: the share that quote, and quote nothing that is not in the post.
+        agreeing: the share whose verdict is the result that counts; None where none comes to a verdict.
+        words: of a reason, the median.
+    """
+
+    reasons: int
+    quoting: float
+    faithful: float
+    agreeing: float | None
+    words: float
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Everything that is stored of one evaluation.
 
@@ -134,6 +153,7 @@ class Metrics:
         thresholds_for: what the thresholds were chosen for (`training.thresholds.Aim`).
         temperature: by which logits are divided so that probabilities mean what they say, fitted on
             validation posts; None where these could not tell it.
+        reasons: of a model that gave any.
     """
 
     posts: int
@@ -151,6 +171,7 @@ class Metrics:
     alone: tuple[Alone, ...] = ()
     thresholds_for: str = "f1"
     temperature: float | None = None
+    reasons: Reasons | None = None
 
 
 @dataclass(frozen=True, slots=True)

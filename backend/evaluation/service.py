@@ -24,6 +24,7 @@ from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.judging import Scored, judge_scores, missed_aims
 from backend.evaluation.metrics import curves, measure, reliabilities
+from backend.evaluation.reasons import of_teacher
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
     Comparison,
@@ -33,6 +34,7 @@ from backend.evaluation.results import (
     PostKind,
     PostPage,
     PostRow,
+    Reasons,
     Report,
 )
 from backend.evaluation.said import Said, from_labels
@@ -247,7 +249,18 @@ class EvaluationService:
             thresholds={},
             created_by=person,
         )
-        return self._store(evaluation, said, names, of=len(rows.ids), unreadable=len(answers) - len(readable))
+        texts = self._texts(set_id)
+        reasons = of_teacher(
+            (texts[one.row_id], one.analysis, one.harmful, one.labels)
+            for one in answers
+            if one.labels is not None
+        )
+        return self._store(
+            *(evaluation, said, names),
+            of=len(rows.ids),
+            unreadable=len(answers) - len(readable),
+            reasons=reasons,
+        )
 
     def start_scoring(
         self, project_id: int, *, run_ids: Sequence[int], base: bool, set_ids: Sequence[int], person: str
@@ -453,6 +466,7 @@ class EvaluationService:
         of: int,
         unreadable: int = 0,
         scored: Scored | None = None,
+        reasons: Reasons | None = None,
     ) -> Evaluation:
         judged = self._clustered(evaluation.set_id, said.judged)
         metrics = measure(
@@ -466,6 +480,7 @@ class EvaluationService:
             alone=measure_bands(judged.positive, judged.any_scores, scored.bands if scored else {}),
             aim=scored.aim if scored else BEST_F1,
             temperature=scored.temperature if scored else None,
+            reasons=reasons,
         )
         evaluation.metrics = write_metrics(metrics)
         self._evaluations.add(evaluation, list(prediction_rows(said)))
@@ -473,13 +488,15 @@ class EvaluationService:
 
     def _clustered(self, set_id: int, judged: Judged) -> Judged:
         """With the near-duplicates among its posts put together, as found in all of the set."""
-        posts = [post for part in self._evaluations.set_texts(set_id) for post in part]
-        places = dict(
-            zip((key for key, _ in posts), clusters([text for _, text in posts]).tolist(), strict=True)
-        )
+        texts = self._texts(set_id)
+        places = dict(zip(texts, clusters(list(texts.values())).tolist(), strict=True))
         return replace(
             judged, clusters=np.array([places[key] for key in judged.row_ids.tolist()], dtype=np.int64)
         )
+
+    def _texts(self, set_id: int) -> dict[int, str]:
+        """The texts of a set's posts by their keys, in the order of these."""
+        return {key: text for part in self._evaluations.set_texts(set_id) for key, text in part}
 
     def _same_answers(self, known: Evaluation, said: Said) -> bool:
         stored = {row.row_id: row.labels for row in self._evaluations.predictions(known.id)}

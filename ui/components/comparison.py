@@ -272,6 +272,29 @@ def _decided(bands: Sequence[Alone], wanted: float) -> str:
     return f"{found.share:.0%} of posts, {found.right:.0%} of them rightly"
 
 
+def reasons(reports: Sequence[Report]) -> None:
+    """What the reasons are worth of those models that give any."""
+    rows = [
+        (
+            text.literal(report.name),
+            numbers.count(found.reasons),
+            f"{found.quoting:.0%}",
+            f"{found.faithful:.0%}",
+            "–" if found.agreeing is None else f"{found.agreeing:.0%}",
+            f"{found.words:.0f}",
+        )
+        for report in reports
+        if (found := report.metrics.reasons) is not None
+    ]
+    heads = ["", "Reasons", "Quote the post", "Quote it rightly", "Verdict agrees", "Words"]
+    text.show(figures.table(heads, rows, numbers=range(1, len(heads)), narrow=True))
+    st.caption(
+        "Quote it rightly: of all reasons, those that quote and quote nothing that the post does not say. "
+        "Verdict agrees: the reason finds something harmful just where the result is a violation. "
+        "Words: half of the reasons have fewer."
+    )
+
+
 def confusion(report: Report) -> None:
     """What stands by what the model said, as a heat map."""
     metrics = report.metrics

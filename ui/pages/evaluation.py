@@ -226,6 +226,9 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
     comparison.alone(reports)
     with st.expander("Can its probabilities be taken at their word?", icon=":material/balance:"):
         comparison.reliability(reports, looks)
+    if any(report.metrics.reasons for report in reports):
+        with st.expander("Are its reasons sound?", icon=":material/format_quote:"):
+            comparison.reasons(reports)
     st.markdown("#### Confusion", anchors=False)
     for column, report in zip(st.columns(len(reports), gap="medium"), reports, strict=True):
         with column:

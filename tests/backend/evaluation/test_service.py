@@ -26,7 +26,7 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.baselines.names import Baseline, BaselineModel
-from backend.evaluation.results import ANY, PostKind
+from backend.evaluation.results import ANY, PostKind, Reasons
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
 from tests.backend.build import add_project, add_teacher_run
@@ -442,7 +442,13 @@ def test_only_the_beginning_of_a_long_post_is_shown(database: Database) -> None:
 def answer(here: World, labels: dict[str, tuple[str, ...] | None]) -> None:
     run = add_teacher_run(here.session, here.project, here.policy)
     here.session.add_all(
-        TeacherAnswer(run_id=run.id, item_id=here.items[text].id, labels=these)
+        TeacherAnswer(
+            run_id=run.id,
+            item_id=here.items[text].id,
+            labels=these,
+            analysis="Because it is so.",
+            harmful=(text,) if these else (),
+        )
         for text, these in labels.items()
     )
     ItemRepository(here.session).refresh([here.items[text].id for text in labels])
@@ -460,6 +466,7 @@ def test_the_teacher_is_judged_on_what_it_answered(database: Database) -> None:
         [row] = here.service.table(here.project.id, frozen.id)
         assert (row.name, row.posts, row.of, row.macro_auprc) == ("Teacher teacher-1", 3, 5, None)
         metrics = here.service.report(evaluation.id).metrics
+        assert metrics.reasons == Reasons(3, pytest.approx(2 / 3), pytest.approx(2 / 3), 1.0, 4.0)
         assert metrics.unreadable == 1
         assert "Judged on 3 of 5 posts" in metrics.notes[0]
         assert here.service.report(evaluation.id).curves == ()

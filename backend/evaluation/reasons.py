@@ -1,0 +1,70 @@
+"""What a model's reasons are worth, without asking another model.
+
+Three things can be told from the text alone: whether what a reason quotes is really in the post,
+whether its verdict is the one that was given, and how long it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from backend.evaluation.results import Reasons
+from backend.review.marks import spans
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One post's reason.
+
+    Attributes:
+        text: the post.
+        analysis: the reason itself.
+        quotes: what it quotes as harmful.
+        agrees: whether the verdict that it comes to is the result that counts; None where it comes
+            to none.
+    """
+
+    text: str
+    analysis: str
+    quotes: Sequence[str]
+    agrees: bool | None = None
+
+
+def measure_reasons(reasons: Iterable[Reason]) -> Reasons | None:
+    """The figures of all reasons that say something; None where none does."""
+    said = [one for one in reasons if one.analysis.strip() or any(one.quotes)]
+    if not said:
+        return None
+    quoting = [one for one in said if any(one.quotes)]
+    faithful = sum(is_faithful(one) for one in quoting)
+    verdicts = [one.agrees for one in said if one.agrees is not None]
+    return Reasons(
+        reasons=len(said),
+        quoting=len(quoting) / len(said),
+        faithful=faithful / len(said),
+        agreeing=sum(verdicts) / len(verdicts) if verdicts else None,
+        words=float(median(len(one.analysis.split()) for one in said)),
+    )
+
+
+def is_faithful(reason: Reason) -> bool:
+    """Whether every quote is in the post, but for case, white space and the kind of quotation marks."""
+    return all(spans(reason.text, [quote]) for quote in reason.quotes if quote.strip())
+
+
+def of_teacher(answers: Iterable[tuple[str, str, Sequence[str], Sequence[str]]]) -> Reasons | None:
+    """A teacher's reasons: its verdict is whether it found anything harmful, its result the labels.
+
+    A teacher that never quotes comes to no verdict that could be told.
+
+    Args:
+        answers: of each readable answer the post's text, the analysis, the quotes and the labels.
+    """
+    found = list(answers)
+    quotes_at_all = any(quotes for _, _, quotes, _ in found)
+    return measure_reasons(
+        Reason(text, analysis, quotes, bool(quotes) == bool(labels) if quotes_at_all else None)
+        for text, analysis, quotes, labels in found
+    )
