@@ -27,6 +27,7 @@ from backend.db.models import (
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind, Outcome, SetOrigin
 from backend.evaluation.said import SetRows
+from backend.intake.labels import human_name
 
 # SQLite takes at most 32,766 values in one statement; rows with texts are read in such parts too.
 _CHUNK = 2_000
@@ -271,6 +272,14 @@ class EvaluationRepository:
             .order_by(Category.position)
         )
         return {row.code: row.name for row in rows}
+
+    def names_of(self, evaluation_set: EvaluationSet) -> dict[str, str]:
+        """What a set is judged on, with names: its policy's categories, or its own labels."""
+        if evaluation_set.label_map is None:
+            return self.names(evaluation_set.policy_version_id)
+        rows = self.rows(evaluation_set.id)
+        labels = (*evaluation_set.label_map.values(), *sorted({one for row in rows.labels for one in row}))
+        return {label: human_name(label) for label in labels}
 
     # The teacher
 
