@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from backend.cli import app
+from backend.cli import app, breakdowns
 from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json, progress_bar
 from backend.db.engine import Database, get_database
 from backend.db.models import EvaluationSet, Job, Project
@@ -20,6 +20,7 @@ from backend.evaluation.comparison import share_text, span_text, with_interval
 from backend.evaluation.naming import pick
 from backend.evaluation.results import Comparison, ModelRow
 from backend.evaluation.service import EvaluationService
+from backend.evaluation.set_service import SetService
 from backend.evaluation.sets import TEST_SPLIT
 from backend.jobs.service import JobService
 from backend.jobs.states import ENDED
@@ -45,6 +46,9 @@ def evaluate(
         tuple[str, str] | None,
         typer.Option(help="Two models side by side: run 2, base, teacher or champion.", metavar="A B"),
     ] = None,
+    by_group: Annotated[
+        bool, typer.Option("--by-group", help="Show how often each model is right in each of a set's groups.")
+    ] = False,
     background: Annotated[
         bool, typer.Option("--background", help="Make a job for the worker and come back at once.")
     ] = False,
@@ -75,7 +79,7 @@ def evaluate(
         if compare:
             _show_comparisons(session, place, sets, compare, as_json=json)
         else:
-            _show_tables(session, place, sets, as_json=json)
+            _show_tables(session, place, sets, by_group=by_group, as_json=json)
 
 
 def _sets(
@@ -153,11 +157,13 @@ def _ended(database: Database, job_id: int, bar: Callable[[int, int | None], Non
         time.sleep(_LOOK)
 
 
-def _show_tables(session: Session, project: Project, sets: Sequence[EvaluationSet], *, as_json: bool) -> None:
-    service = EvaluationService(session)
+def _show_tables(
+    session: Session, project: Project, sets: Sequence[EvaluationSet], *, by_group: bool, as_json: bool
+) -> None:
+    service, of_sets = EvaluationService(session), SetService(session)
     tables = [(one, service.table(project.id, one.id)) for one in sets]
     if as_json:
-        print_json([_document(service, one, rows) for one, rows in tables])
+        print_json([_document(service, of_sets, one, rows) for one, rows in tables])
         return
     for one, rows in tables:
         out.print(_table(one, rows))
@@ -166,6 +172,8 @@ def _show_tables(session: Session, project: Project, sets: Sequence[EvaluationSe
         for row in rows:
             for note in (*service.metrics(row.evaluation_id).notes, *_gains(session, one, row)):
                 messages.print(f"{row.name}: {note}", markup=False)
+            found = of_sets.breakdown(row.evaluation_id)
+            breakdowns.show(row.name, found, yes_no=one.positive_labels is not None, by_group=by_group)
 
 
 def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
@@ -174,17 +182,29 @@ def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
     return [gain.sentence for gain in gains if gain.set_id == one.id]
 
 
-def _document(service: EvaluationService, one: EvaluationSet, rows: Sequence[ModelRow]) -> dict[str, object]:
+def _document(
+    service: EvaluationService, of_sets: SetService, one: EvaluationSet, rows: Sequence[ModelRow]
+) -> dict[str, object]:
     return {
         "set": one.name,
         "version": one.number,
         "posts": one.rows,
-        "models": [{"row": row, "metrics": service.metrics(row.evaluation_id)} for row in rows],
+        "language": one.language,
+        "label_map": one.label_map,
+        "models": [
+            {
+                "row": row,
+                "metrics": service.metrics(row.evaluation_id),
+                "breakdown": of_sets.breakdown(row.evaluation_id),
+            }
+            for row in rows
+        ],
     }
 
 
 def _table(one: EvaluationSet, rows: Sequence[ModelRow]) -> Table:
-    title = f"{one.name}, version {one.number}, {one.rows:,} posts"
+    language = f", {one.language}" if one.language else ""
+    title = f"{one.name}, version {one.number}, {one.rows:,} posts{language}"
     yes_no = one.positive_labels is not None
     columns = (
         ["F1 any", "AUPRC any"] if yes_no else ["macro-F1", "macro-AUPRC", "micro-F1", "F1 any", "exact"]

@@ -27,6 +27,7 @@ from backend.db.models import (
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind, Outcome, SetOrigin
 from backend.evaluation.said import SetRows
+from backend.intake.cells import as_text
 from backend.intake.labels import human_name
 
 # SQLite takes at most 32,766 values in one statement; rows with texts are read in such parts too.
@@ -223,6 +224,13 @@ class EvaluationRepository:
             tuple(row.labels for row in rows),
             np.array([row.positive for row in rows], dtype=bool),
         )
+
+    def groups(self, set_id: int, group_by: str) -> dict[int, str]:
+        """What a key of the metadata says of each post of a set; empty where it says nothing."""
+        rows = self._session.execute(
+            select(EvaluationRow.id, EvaluationRow.meta).where(EvaluationRow.set_id == set_id)
+        )
+        return {row.id: as_text(row.meta.get(group_by)).strip() for row in rows}
 
     def set_texts(self, set_id: int) -> Iterator[list[tuple[int, str]]]:
         """Keys and texts of a set's posts, in parts."""

@@ -17,6 +17,7 @@ from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
 from ui.components import (
+    breakdown,
     comparison,
     errors,
     evaluate,
@@ -26,6 +27,7 @@ from ui.components import (
     outcomes,
     preference,
     session,
+    set_facts,
     text,
 )
 from ui.components.beginning import no_project
@@ -119,6 +121,7 @@ def _one_set(scored: Scored) -> None:
             key=f"set-{scored.set.id}",
         )
         return
+    set_facts.draw(scored.set)
     comparison.models_table(scored.rows, yes_no=scored.yes_no)
     _earlier(scored.set)
     if len(scored.rows) == 1:
@@ -206,6 +209,8 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
 
 
 def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
+    parts = breakdown.load(reports)
+    breakdown.over_flagging(reports, parts)
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("#### F1 by category", anchors=False)
@@ -223,6 +228,7 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
         with column:
             st.markdown(f"**{text.label(report.name)}**")
             comparison.confusion(report)
+    breakdown.groups(reports, parts)
     with st.expander("All figures by category", icon=":material/table_rows:"):
         for report in reports:
             st.markdown(f"**{text.label(report.name)}**")
