@@ -27,6 +27,7 @@ from backend.jobs.states import ENDED
 from backend.projects.service import ProjectService
 from backend.runs.service import RunService
 from backend.settings import Settings, get_settings
+from backend.text import things
 
 # Seconds between two looks at a job.
 _LOOK = 0.3
@@ -80,6 +81,33 @@ def evaluate(
             _show_comparisons(session, place, sets, compare, as_json=json)
         else:
             _show_tables(session, place, sets, by_group=by_group, as_json=json)
+
+
+@app.command(epilog="Example: overrule robustness --set hatecheck")
+def robustness(
+    project: ProjectOption = None,
+    set_: Annotated[
+        str, typer.Option("--set", help="An evaluation set, by name or id; the test split without it.")
+    ] = TEST_SPLIT,
+    json: JsonOption = False,
+) -> None:
+    """Make a set of another's posts in disguise, which anyone can still read.
+
+    A fifth of the posts each has letters swapped for look-alikes, spaces between letters,
+    digits for letters, odd capitals, or emoji between words. Labels stay. A model that is
+    evaluated on both sets shows what disguises cost it. From one version of a set there is
+    one; from a newer version a newer one is made.
+    """
+    settings, database = get_settings(), get_database()
+    with database.write() as session:
+        place = ProjectService(session).get(project) if project else ProjectService(session).only()
+        [plain] = _sets(session, place, [set_], settings.person, anew=False)
+        made = SetService(session).robustness_set(plain.id, settings.person)
+    if json:
+        print_json({"set": made.name, "version": made.number, "posts": made.rows, "made_from": plain.number})
+        return
+    messages.print(f"{made.name}, version {made.number}: {things(made.rows, 'post')}.", markup=False)
+    messages.print(f'Evaluate models on it: overrule evaluate --base --set "{made.name}"', markup=False)
 
 
 def _sets(
@@ -174,6 +202,7 @@ def _show_tables(
                 messages.print(f"{row.name}: {note}", markup=False)
             found = of_sets.breakdown(row.evaluation_id)
             breakdowns.show(row.name, found, yes_no=one.positive_labels is not None, by_group=by_group)
+            breakdowns.show_drop(row.name, of_sets.drop(row.evaluation_id))
 
 
 def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
@@ -196,6 +225,7 @@ def _document(
                 "row": row,
                 "metrics": service.metrics(row.evaluation_id),
                 "breakdown": of_sets.breakdown(row.evaluation_id),
+                "drop": of_sets.drop(row.evaluation_id),
             }
             for row in rows
         ],

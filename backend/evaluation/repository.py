@@ -232,6 +232,43 @@ class EvaluationRepository:
         )
         return {row.id: as_text(row.meta.get(group_by)).strip() for row in rows}
 
+    def keys(self, set_id: int) -> dict[str, int]:
+        """The rows of a set by the posts' ids in its file, which stay where the set is made anew."""
+        rows = self._session.execute(
+            select(EvaluationRow.external_id, EvaluationRow.id).where(EvaluationRow.set_id == set_id)
+        )
+        return {row.external_id: row.id for row in rows}
+
+    def posts_of_set(self, set_id: int) -> Sequence[Any]:
+        """All of a set's posts: external_id, text, labels, positive, meta, in the order of keys."""
+        return self._session.execute(
+            select(
+                EvaluationRow.external_id,
+                EvaluationRow.text,
+                EvaluationRow.labels,
+                EvaluationRow.positive,
+                EvaluationRow.meta,
+            )
+            .where(EvaluationRow.set_id == set_id)
+            .order_by(EvaluationRow.id)
+        ).all()
+
+    def add_posts(self, set_id: int, posts: Sequence[Mapping[str, Any]]) -> None:
+        """Store a set's posts (columns of `EvaluationRow` but the set's)."""
+        for start in range(0, len(posts), _CHUNK):
+            self._session.execute(
+                insert(EvaluationRow), [{"set_id": set_id, **one} for one in posts[start : start + _CHUNK]]
+            )
+
+    def made_from(self, set_id: int) -> EvaluationSet | None:
+        """The set that was made from this version of another."""
+        return self._session.scalar(
+            select(EvaluationSet)
+            .where(EvaluationSet.made_from_id == set_id)
+            .order_by(EvaluationSet.id.desc())
+            .limit(1)
+        )
+
     def set_texts(self, set_id: int) -> Iterator[list[tuple[int, str]]]:
         """Keys and texts of a set's posts, in parts."""
         return self._texts(
@@ -239,6 +276,19 @@ class EvaluationRepository:
             .where(EvaluationRow.set_id == set_id)
             .order_by(EvaluationRow.id)
         )
+
+    def texts_as_written(self, evaluation_set: EvaluationSet) -> list[tuple[int, str]]:
+        """Keys and texts of a set's posts; where it was made from another, the texts that they had there."""
+        if evaluation_set.made_from_id is None:
+            return [post for part in self.set_texts(evaluation_set.id) for post in part]
+        there = aliased(EvaluationRow)
+        rows = self._session.execute(
+            select(EvaluationRow.id, there.text)
+            .join(there, there.external_id == EvaluationRow.external_id)
+            .where(EvaluationRow.set_id == evaluation_set.id, there.set_id == evaluation_set.made_from_id)
+            .order_by(EvaluationRow.id)
+        )
+        return [(key, text) for key, text in rows]
 
     def validation_posts(self, project_id: int) -> Iterator[list[tuple[int, str, tuple[str, ...]]]]:
         """Keys, texts and decisions of the validation items that have a decision with labels, in parts."""
@@ -336,6 +386,21 @@ class EvaluationRepository:
         if run_id is not None:
             query = query.where(Evaluation.run_id == run_id)
         return self._session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+
+    def same_model(self, evaluation: Evaluation, set_id: int) -> Evaluation | None:
+        """The newest evaluation of the same model, asked in the same way, on another set."""
+        return self._session.scalar(
+            select(Evaluation)
+            .where(
+                Evaluation.set_id == set_id,
+                Evaluation.model_kind == evaluation.model_kind,
+                Evaluation.model == evaluation.model,
+                Evaluation.run_id.is_not_distinct_from(evaluation.run_id),
+                Evaluation.inference.is_not_distinct_from(evaluation.inference),
+            )
+            .order_by(Evaluation.id.desc())
+            .limit(1)
+        )
 
     def newest_of_each(self, project_id: int, set_id: int) -> list[tuple[Evaluation, int | None]]:
         """Each model's newest evaluation on a set, with the run's number."""

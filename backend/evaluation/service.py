@@ -447,7 +447,7 @@ class EvaluationService:
 
     def _clustered(self, set_id: int, judged: Judged) -> Judged:
         """With the near-duplicates among its posts put together, as found in all of the set."""
-        posts = [post for part in self._evaluations.set_texts(set_id) for post in part]
+        posts = self._evaluations.texts_as_written(self._set(set_id))
         places = dict(
             zip((key for key, _ in posts), clusters([text for _, text in posts]).tolist(), strict=True)
         )

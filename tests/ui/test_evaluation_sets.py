@@ -1,6 +1,7 @@
 """Sets from elsewhere on the Evaluation page."""
 
 import pytest
+from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.models import EvaluationRow, EvaluationSet, Project
@@ -9,7 +10,7 @@ from backend.evaluation.service import EvaluationService
 from backend.policies.service import PolicyService
 from backend.text import text_hash
 from tests.backend.evaluation.build import frame
-from tests.ui.scene import open_page, seed, shown
+from tests.ui.scene import open_page, press, seed, shown
 
 POSTS = [
     ("You are all the same.", True, "slur"),
@@ -87,3 +88,34 @@ def test_a_set_with_labels_of_its_own_says_what_they_stand_for(
         [found] = [one for one in EvaluationService(session).sets(project.id) if one.name == "checks"]
         found.positive_labels, found.label_map = None, {"hate": "h_ful", "scam": "h_ful"}
     assert "“h\\_ful” stands for hate\\, scam" in shown(open_page("evaluation"))
+
+
+def test_a_robustness_set_is_made_and_says_what_it_costs(sqlite_database: Database, project: Project) -> None:
+    app = open_page("evaluation")
+    press(app, "Make a robustness set")
+    assert not app.exception and not app.error
+    assert not any(button.label == "Make a robustness set" for button in app.button), "there is one now"
+    with sqlite_database.write() as session:
+        by_name = {one.name: one for one in EvaluationService(session).sets(project.id)}
+        made = by_name["checks, disguised"]
+        rows = session.scalars(select(EvaluationRow).where(EvaluationRow.set_id == made.id)).all()
+        EvaluationService(session).ingest(
+            made.id,
+            model_kind=ModelKind.BASE,
+            model="default",
+            policy_version_id=made.policy_version_id,
+            prompt_hash=None,
+            validation=frame({}, ("hate", "scam")),
+            predictions=frame({row.id: (0.1, 0.1) for row in rows}, ("hate", "scam")),
+            person="tester",
+        )
+    app = open_page("evaluation")
+    app.session_state["evaluation-set"] = "checks\\, disguised"
+    app.run()
+    assert not app.exception
+    said = shown(app)
+    assert "What disguises cost" in said
+    # As written one of two flagged posts is a violation, disguised none is flagged.
+    assert "Disguised posts cost it" in said
+    assert "F1 as written" in said and "Look-alikes" in said
+    assert "By disguise" in {one.label for one in app.expander}

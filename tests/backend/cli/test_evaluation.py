@@ -28,7 +28,11 @@ POSTS = {"send money": ("scam",), "go away all of you": ("hate",), "what a lovel
 
 
 def evaluate(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, ["evaluate", *arguments], env={"COLUMNS": "160"})
+    return overrule("evaluate", *arguments)
+
+
+def overrule(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -179,6 +183,47 @@ def test_groups_and_over_flagging(checks: Database) -> None:
         ("[bold]slur", 1),
     ]
     assert (found["false_alarms"]["count"], found["false_alarms"]["of"]) == (1, 2)
+
+
+def test_a_robustness_set_from_the_command_line(checks: Database) -> None:
+    made = overrule("robustness", "--set", "hatecheck")
+    assert "hatecheck, disguised, version 1: 3 posts." in made.stderr
+    assert json.loads(overrule("robustness", "--set", "hatecheck", "--json").stdout) == {
+        "set": "hatecheck, disguised",
+        "version": 1,
+        "posts": 3,
+        "made_from": 1,
+    }
+    with checks.write() as session:
+        service = EvaluationService(session)
+        found = service.get_set(1, "hatecheck, disguised")
+        rows = service._evaluations.rows(found.id)
+        service.ingest(
+            found.id,
+            model_kind=ModelKind.BASE,
+            model="default",
+            policy_version_id=found.policy_version_id,
+            prompt_hash=None,
+            validation=frame({}, CODES),
+            predictions=frame(dict.fromkeys(rows.ids, (0.1, 0.1)), CODES),
+            person="ada",
+        )
+    result = evaluate("--set", "hatecheck, disguised", "--by-group")
+    assert "Base model, what disguises cost" in result.stdout
+    assert "Base model: Disguised posts cost it" in " ".join(result.stderr.split())
+    [document] = json.loads(evaluate("--set", "hatecheck, disguised", "--json").stdout)
+    drop = document["models"][0]["drop"]
+    # Of two flagged posts one was a violation; now none is flagged.
+    assert drop["overall"]["f1"]["a"] == pytest.approx(2 / 3)
+    assert drop["overall"]["f1"]["b"] == 0
+    [document] = json.loads(evaluate("--set", "hatecheck", "--json").stdout)
+    assert document["models"][0]["drop"] is None
+
+
+def test_the_test_split_is_frozen_to_be_disguised(sqlite_database: Database) -> None:
+    with sqlite_database.write() as session:
+        posts(session)
+    assert json.loads(overrule("robustness", "--json").stdout)["set"] == "test, disguised"
 
 
 @pytest.mark.slow
