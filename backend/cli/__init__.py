@@ -28,7 +28,7 @@ ROOMS = {
     "teacher": ("teach",),
     "curation": ("dataset", "export"),
     "runs": ("train", "retrain", "runs"),
-    "evaluation": ("evaluate",),
+    "evaluation": ("evaluate", "robustness"),
     "jobs": ("jobs",),
 }
 """Each room's commands. Only the wanted room is imported: evaluation alone takes two seconds."""

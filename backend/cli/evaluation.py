@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from backend.cli import app
+from backend.cli import app, breakdowns
 from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json, progress_bar
 from backend.db.engine import Database, get_database
 from backend.db.models import EvaluationSet, Job, Project
@@ -20,12 +20,14 @@ from backend.evaluation.comparison import regression_sentence, share_text, span_
 from backend.evaluation.naming import pick
 from backend.evaluation.results import Comparison, ModelRow
 from backend.evaluation.service import EvaluationService
+from backend.evaluation.set_service import SetService
 from backend.evaluation.sets import TEST_SPLIT
 from backend.jobs.service import JobService
 from backend.jobs.states import ENDED
 from backend.projects.service import ProjectService
 from backend.runs.service import RunService
 from backend.settings import Settings, get_settings
+from backend.text import things
 
 # Seconds between two looks at a job.
 _LOOK = 0.3
@@ -45,6 +47,9 @@ def evaluate(
         tuple[str, str] | None,
         typer.Option(help="Two models side by side: run 2, base, teacher or champion.", metavar="A B"),
     ] = None,
+    by_group: Annotated[
+        bool, typer.Option("--by-group", help="Show how often each model is right in each of a set's groups.")
+    ] = False,
     background: Annotated[
         bool, typer.Option("--background", help="Make a job for the worker and come back at once.")
     ] = False,
@@ -75,7 +80,34 @@ def evaluate(
         if compare:
             _show_comparisons(session, place, sets, compare, as_json=json)
         else:
-            _show_tables(session, place, sets, as_json=json)
+            _show_tables(session, place, sets, by_group=by_group, as_json=json)
+
+
+@app.command(epilog="Example: overrule robustness --set hatecheck")
+def robustness(
+    project: ProjectOption = None,
+    set_: Annotated[
+        str, typer.Option("--set", help="An evaluation set, by name or id; the test split without it.")
+    ] = TEST_SPLIT,
+    json: JsonOption = False,
+) -> None:
+    """Make a set of another's posts in disguise, which anyone can still read.
+
+    A fifth of the posts each has letters swapped for look-alikes, spaces between letters,
+    digits for letters, odd capitals, or emoji between words. Labels stay. A model that is
+    evaluated on both sets shows what disguises cost it. From one version of a set there is
+    one; from a newer version a newer one is made.
+    """
+    settings, database = get_settings(), get_database()
+    with database.write() as session:
+        place = ProjectService(session).get(project) if project else ProjectService(session).only()
+        [plain] = _sets(session, place, [set_], settings.person, anew=False)
+        made = SetService(session).robustness_set(plain.id, settings.person)
+    if json:
+        print_json({"set": made.name, "version": made.number, "posts": made.rows, "made_from": plain.number})
+        return
+    messages.print(f"{made.name}, version {made.number}: {things(made.rows, 'post')}.", markup=False)
+    messages.print(f'Evaluate models on it: overrule evaluate --base --set "{made.name}"', markup=False)
 
 
 def _sets(
@@ -153,11 +185,13 @@ def _ended(database: Database, job_id: int, bar: Callable[[int, int | None], Non
         time.sleep(_LOOK)
 
 
-def _show_tables(session: Session, project: Project, sets: Sequence[EvaluationSet], *, as_json: bool) -> None:
-    service = EvaluationService(session)
+def _show_tables(
+    session: Session, project: Project, sets: Sequence[EvaluationSet], *, by_group: bool, as_json: bool
+) -> None:
+    service, of_sets = EvaluationService(session), SetService(session)
     tables = [(one, service.table(project.id, one.id)) for one in sets]
     if as_json:
-        print_json([_document(service, one, rows) for one, rows in tables])
+        print_json([_document(service, of_sets, one, rows) for one, rows in tables])
         return
     for one, rows in tables:
         out.print(_table(one, rows))
@@ -167,6 +201,9 @@ def _show_tables(session: Session, project: Project, sets: Sequence[EvaluationSe
             notes = service.metrics(row.evaluation_id).notes
             for note in (*notes, *_gains(session, one, row), *_beside_regression(service, row)):
                 messages.print(f"{row.name}: {note}", markup=False)
+            found = of_sets.breakdown(row.evaluation_id)
+            breakdowns.show(row.name, found, yes_no=one.positive_labels is not None, by_group=by_group)
+            breakdowns.show_drop(row.name, of_sets.drop(row.evaluation_id))
 
 
 def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
@@ -183,23 +220,33 @@ def _beside_regression(service: EvaluationService, row: ModelRow) -> list[str]:
     return [regression_sentence("it", service.compare(row.evaluation_id, regression))]
 
 
-def _document(service: EvaluationService, one: EvaluationSet, rows: Sequence[ModelRow]) -> dict[str, object]:
+def _document(
+    service: EvaluationService, of_sets: SetService, one: EvaluationSet, rows: Sequence[ModelRow]
+) -> dict[str, object]:
     return {
         "set": one.name,
         "version": one.number,
         "posts": one.rows,
-        "models": [_model(service, row) for row in rows],
+        "language": one.language,
+        "label_map": one.label_map,
+        "models": [_model(service, of_sets, row) for row in rows],
     }
 
 
-def _model(service: EvaluationService, row: ModelRow) -> dict[str, object]:
+def _model(service: EvaluationService, of_sets: SetService, row: ModelRow) -> dict[str, object]:
     regression = service.regression_beside(row.evaluation_id)
-    beside = None if regression is None else service.compare(row.evaluation_id, regression)
-    return {"row": row, "metrics": service.metrics(row.evaluation_id), "beside_regression": beside}
+    return {
+        "row": row,
+        "metrics": service.metrics(row.evaluation_id),
+        "beside_regression": None if regression is None else service.compare(row.evaluation_id, regression),
+        "breakdown": of_sets.breakdown(row.evaluation_id),
+        "drop": of_sets.drop(row.evaluation_id),
+    }
 
 
 def _table(one: EvaluationSet, rows: Sequence[ModelRow]) -> Table:
-    title = f"{one.name}, version {one.number}, {one.rows:,} posts"
+    language = f", {one.language}" if one.language else ""
+    title = f"{one.name}, version {one.number}, {one.rows:,} posts{language}"
     yes_no = one.positive_labels is not None
     columns = (
         ["F1 any", "AUPRC any"] if yes_no else ["macro-F1", "macro-AUPRC", "micro-F1", "F1 any", "exact"]

@@ -66,6 +66,18 @@ def import_file(
     positive: Annotated[
         list[str] | None, typer.Option(help="In a yes/no set: a label that means yes. May be repeated.")
     ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="In a set with labels of its own: threats=hateful, a category and the label that "
+            "stands for it. May be repeated.",
+        ),
+    ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(help="Column by which a set's figures are also given.")
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="A set's language: en, de, pt-BR.")] = None,
     json_: JsonOption = False,
 ) -> None:
     """Import posts, a teacher's answers, or an evaluation set.
@@ -77,10 +89,11 @@ def import_file(
     """
     if answers and evaluation_set is not None:
         raise typer.BadParameter("choose --answers or --evaluation-set, not both")
-    if positive and evaluation_set is None:
-        raise typer.BadParameter("--positive belongs to --evaluation-set")
+    of_a_set = {"--positive": positive, "--map": map_, "--group-by": group_by, "--language": language}
+    if evaluation_set is None and (given := [name for name, value in of_a_set.items() if value]):
+        raise typer.BadParameter(f"{given[0]} belongs to --evaluation-set")
     purpose = Purpose.ANSWERS if answers else Purpose.SET if evaluation_set is not None else Purpose.POSTS
-    chosen = {"id": id_, "text": text, "reason": reason, "split": split, "source": source}
+    chosen = {"id": id_, "text": text, "reason": reason, "split": split, "source": source, "group": group_by}
     mapping = _mapping(file, purpose, chosen, tuple(labels or ()), separator)
     person = get_settings().person
     with progress_bar(f"Importing {file.name}") as progress, get_database().write() as session:
@@ -113,6 +126,8 @@ def import_file(
                 name=evaluation_set or "",
                 mapping=mapping,
                 positive=positive or None,
+                label_map=_label_map(map_) if map_ else None,
+                language=language,
                 none_label=none_label,
                 person=person,
             )
@@ -139,6 +154,18 @@ def _mapping(
     return mapping
 
 
+def _label_map(said: Sequence[str]) -> dict[str, str]:
+    """The set's label for each category that was named; a category has one."""
+    found: dict[str, str] = {}
+    for one in said:
+        category, equals, label = (part.strip() for part in one.partition("="))
+        if not equals or not category or not label:
+            raise typer.BadParameter(f"{one!r} should be category=label", param_hint="--map")
+        if found.setdefault(category, label) != label:
+            raise typer.BadParameter(f"{category!r} is given two labels", param_hint="--map")
+    return found
+
+
 def _name(session: Session, project: str | None, file: Path) -> str:
     """The project to import into; without a name the only one, or a new one called like the file."""
     if project is not None:
@@ -163,6 +190,8 @@ def _show(report: ImportReport | AnswerReport | SetReport) -> None:
     if isinstance(report, ImportReport) and report.answers is not None:
         messages.print("Teacher's answers")
         _show(report.answers)
+    elif isinstance(report, SetReport) and report.updated:
+        messages.print("The posts are there already; what is known of the set was noted.")
     elif not report.changed:
         messages.print("Nothing new: everything in this file is there already.")
 
@@ -206,11 +235,27 @@ def _lines(report: ImportReport | AnswerReport | SetReport) -> list[tuple[str, A
             ("Rows given twice", report.duplicates),
             ("Items kept out of training", report.held_out),
         ]
+        lines += _about(report)
     lines += [(what, count) for what, count in optional if count]
     if not isinstance(report, AnswerReport):
         lines += _label_lines(report)
     if report.rejected_count:
         lines.append(("Rows left out", report.rejected_count))
+    return lines
+
+
+def _about(report: SetReport) -> list[tuple[str, str]]:
+    """What is known of a set beside its posts."""
+    lines: list[tuple[str, str]] = []
+    if report.language is not None:
+        lines.append(("Language", report.language))
+    if report.not_grouped is not None:
+        lines.append(("Not grouped by", f"{report.not_grouped}: one value, or far too many"))
+    elif report.group_by is not None:
+        lines.append(("Grouped by", f"{report.group_by} ({report.groups:,} groups)"))
+    lines += [("Stands for " + code, label) for code, label in (report.label_map or {}).items()]
+    if report.unmapped:
+        lines.append(("Labels that stand for no category", ", ".join(report.unmapped)))
     return lines
 
 

@@ -52,6 +52,16 @@ class Judged:
         return ~_any(self.gold ^ self.named)
 
     @property
+    def violations(self) -> Bools:
+        """(n,) whether a post breaks a rule, of those that are judged."""
+        return _any(self.gold) if self.codes else self.positive
+
+    @property
+    def alarms(self) -> Bools:
+        """(n,) whether the model says so, of the rules that are judged."""
+        return _any(self.named) if self.codes else self.flagged
+
+    @property
     def duplicates(self) -> tuple[tuple[int, ...], ...]:
         """The keys of posts that are near-duplicates of each other, group by group."""
         if self.clusters is None:
@@ -94,11 +104,7 @@ class Judged:
 
     def outcomes(self) -> list[Outcome]:
         """How what the model said of each post stands to what is right."""
-        if self.codes:
-            violations, said = _any(self.gold), _any(self.named)
-        else:
-            violations, said = self.positive, self.flagged
-        return [_outcome(*of_post) for of_post in zip(self.right, violations, said, strict=True)]
+        return [_outcome(*of_post) for of_post in zip(self.right, self.violations, self.alarms, strict=True)]
 
 
 def _any(categories: Bools) -> Bools:

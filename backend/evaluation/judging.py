@@ -14,8 +14,8 @@ from backend.evaluation.alone import Bands, choose_bands
 from backend.evaluation.frames import choose_temperature, choose_thresholds, decided_only, missed, read_scores
 from backend.evaluation.metrics import ANY_NAME
 from backend.evaluation.repository import EvaluationRepository
-from backend.evaluation.said import Said, from_scores
-from backend.evaluation.stored import yes_no
+from backend.evaluation.said import Said, from_scores, not_known
+from backend.evaluation.stored import label_map, yes_no
 from training.thresholds import BEST_F1, Aim
 
 
@@ -71,12 +71,17 @@ def judge_scores(
     chosen_on, labels = decided_only(
         read_scores(validation, codes), {one.item_id: one.labels for one in decided}
     )
+    mapped = label_map(evaluation_set) if knows_categories else None
+    if mapped is not None:
+        scores, chosen_on = mapped.scores(scores), mapped.scores(chosen_on)
+        labels = [mapped.answer(these) for these in labels]
+    why_not = not_known if mapped is None else mapped.refused
     thresholds = choose_thresholds(chosen_on, labels, aim)
-    set_codes = list(evaluations.names(evaluation_set.policy_version_id))
+    set_codes = list(evaluations.names_of(evaluation_set))
     any_scores = chosen_on.any_scores()
     violation = np.array([bool(these) for these in labels], dtype=bool)
     return Scored(
-        from_scores(rows, set_codes, yes_no(evaluation_set), scores, thresholds),
+        from_scores(rows, set_codes, yes_no(evaluation_set), scores, thresholds, why_not),
         thresholds,
         {} if any_scores is None else choose_bands(violation, any_scores),
         aim,

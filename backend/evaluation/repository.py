@@ -28,6 +28,8 @@ from backend.db.models import (
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind, Outcome, SetOrigin
 from backend.evaluation.said import SetRows
+from backend.intake.cells import as_text
+from backend.intake.labels import human_name
 
 # SQLite takes at most 32,766 values in one statement; rows with texts are read in such parts too.
 _CHUNK = 2_000
@@ -226,6 +228,50 @@ class EvaluationRepository:
             np.array([row.positive for row in rows], dtype=bool),
         )
 
+    def groups(self, set_id: int, group_by: str) -> dict[int, str]:
+        """What a key of the metadata says of each post of a set; empty where it says nothing."""
+        rows = self._session.execute(
+            select(EvaluationRow.id, EvaluationRow.meta).where(EvaluationRow.set_id == set_id)
+        )
+        return {row.id: as_text(row.meta.get(group_by)).strip() for row in rows}
+
+    def keys(self, set_id: int) -> dict[str, int]:
+        """The rows of a set by the posts' ids in its file, which stay where the set is made anew."""
+        rows = self._session.execute(
+            select(EvaluationRow.external_id, EvaluationRow.id).where(EvaluationRow.set_id == set_id)
+        )
+        return {row.external_id: row.id for row in rows}
+
+    def posts_of_set(self, set_id: int) -> Sequence[Any]:
+        """All of a set's posts: external_id, text, labels, positive, meta, in the order of keys."""
+        return self._session.execute(
+            select(
+                EvaluationRow.external_id,
+                EvaluationRow.text,
+                EvaluationRow.labels,
+                EvaluationRow.positive,
+                EvaluationRow.meta,
+            )
+            .where(EvaluationRow.set_id == set_id)
+            .order_by(EvaluationRow.id)
+        ).all()
+
+    def add_posts(self, set_id: int, posts: Sequence[Mapping[str, Any]]) -> None:
+        """Store a set's posts (columns of `EvaluationRow` but the set's)."""
+        for start in range(0, len(posts), _CHUNK):
+            self._session.execute(
+                insert(EvaluationRow), [{"set_id": set_id, **one} for one in posts[start : start + _CHUNK]]
+            )
+
+    def made_from(self, set_id: int) -> EvaluationSet | None:
+        """The set that was made from this version of another."""
+        return self._session.scalar(
+            select(EvaluationSet)
+            .where(EvaluationSet.made_from_id == set_id)
+            .order_by(EvaluationSet.id.desc())
+            .limit(1)
+        )
+
     def set_texts(self, set_id: int) -> Iterator[list[tuple[int, str]]]:
         """Keys and texts of a set's posts, in parts."""
         return self._texts(
@@ -233,6 +279,19 @@ class EvaluationRepository:
             .where(EvaluationRow.set_id == set_id)
             .order_by(EvaluationRow.id)
         )
+
+    def texts_as_written(self, evaluation_set: EvaluationSet) -> list[tuple[int, str]]:
+        """Keys and texts of a set's posts; where it was made from another, the texts that they had there."""
+        if evaluation_set.made_from_id is None:
+            return [post for part in self.set_texts(evaluation_set.id) for post in part]
+        there = aliased(EvaluationRow)
+        rows = self._session.execute(
+            select(EvaluationRow.id, there.text)
+            .join(there, there.external_id == EvaluationRow.external_id)
+            .where(EvaluationRow.set_id == evaluation_set.id, there.set_id == evaluation_set.made_from_id)
+            .order_by(EvaluationRow.id)
+        )
+        return [(key, text) for key, text in rows]
 
     def validation_posts(self, project_id: int) -> Iterator[list[tuple[int, str, tuple[str, ...]]]]:
         """Keys, texts and decisions of the validation items that have a decision with labels, in parts."""
@@ -274,6 +333,14 @@ class EvaluationRepository:
             .order_by(Category.position)
         )
         return {row.code: row.name for row in rows}
+
+    def names_of(self, evaluation_set: EvaluationSet) -> dict[str, str]:
+        """What a set is judged on, with names: its policy's categories, or its own labels."""
+        if evaluation_set.label_map is None:
+            return self.names(evaluation_set.policy_version_id)
+        rows = self.rows(evaluation_set.id)
+        labels = (*evaluation_set.label_map.values(), *sorted({one for row in rows.labels for one in row}))
+        return {label: human_name(label) for label in labels}
 
     # The teacher
 
@@ -324,6 +391,21 @@ class EvaluationRepository:
         if run_id is not None:
             query = query.where(Evaluation.run_id == run_id)
         return self._session.scalar(query.order_by(Evaluation.id.desc()).limit(1))
+
+    def same_model(self, evaluation: Evaluation, set_id: int) -> Evaluation | None:
+        """The newest evaluation of the same model, asked in the same way, on another set."""
+        return self._session.scalar(
+            select(Evaluation)
+            .where(
+                Evaluation.set_id == set_id,
+                Evaluation.model_kind == evaluation.model_kind,
+                Evaluation.model == evaluation.model,
+                Evaluation.run_id.is_not_distinct_from(evaluation.run_id),
+                Evaluation.inference.is_not_distinct_from(evaluation.inference),
+            )
+            .order_by(Evaluation.id.desc())
+            .limit(1)
+        )
 
     def newest_of_each(self, project_id: int, set_id: int) -> list[tuple[Evaluation, int | None]]:
         """Each model's newest evaluation on a set, with the run's number."""

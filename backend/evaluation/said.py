@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,8 +39,18 @@ class Said:
     notes: tuple[str, ...] = ()
 
 
+def not_known(code: str) -> str:
+    """Why a model is not judged on a category that its policy lacks."""
+    return "The model's policy does not have it."
+
+
 def from_scores(
-    rows: SetRows, set_codes: Sequence[str], yes_no: bool, scores: Scores, thresholds: Mapping[str, float]
+    rows: SetRows,
+    set_codes: Sequence[str],
+    yes_no: bool,
+    scores: Scores,
+    thresholds: Mapping[str, float],
+    why_not: Callable[[str], str] = not_known,
 ) -> Said:
     """A student's or base model's scores, decided by the thresholds.
 
@@ -50,6 +60,7 @@ def from_scores(
 
     Args:
         scores: in the order of `rows`.
+        why_not: says why the model is not judged on a category of the set that it cannot give.
     """
     refused = scores.refused
     usable = [code for code in scores.codes if code not in refused]
@@ -63,7 +74,9 @@ def from_scores(
         flagged = np.asarray(named.any(axis=1))
     wanted = [] if yes_no else set_codes
     judged = _judge(rows, wanted, usable, named, flagged)
-    refused = {code: why for code, why in refused.items() if code in wanted} | _unknown(wanted, scores.codes)
+    refused = {code: why for code, why in refused.items() if code in wanted} | _unknown(
+        wanted, scores.codes, why_not
+    )
     if any_scores is None or not (yes_no or judged.codes or not scores.codes):
         nothing = judged.take(np.array([], dtype=int))
         return Said(nothing, (), (), refused, ("None of the model's scores can be used.",))
@@ -82,11 +95,13 @@ def from_labels(
     yes_no: bool,
     model_codes: Sequence[str],
     answers: Mapping[int, Sequence[str]],
+    why_not: Callable[[str], str] = not_known,
 ) -> Said:
     """A teacher's answers: labels without probabilities, judged on the posts that it answered.
 
     Args:
         answers: readable answers by the set's row.
+        why_not: as for `from_scores`.
     """
     answered = np.array([post in answers for post in rows.ids], dtype=bool)
     ids = tuple(post for post in rows.ids if post in answers)
@@ -98,7 +113,7 @@ def from_labels(
     named = membership([answers[post] for post in ids], model_codes)
     wanted = [] if yes_no else set_codes
     judged = _judge(part, wanted, model_codes, named, np.asarray(named.any(axis=1)))
-    return Said(judged, _named(model_codes, named), None, _unknown(wanted, model_codes))
+    return Said(judged, _named(model_codes, named), None, _unknown(wanted, model_codes, why_not))
 
 
 def _judge(
@@ -119,5 +134,7 @@ def _named(codes: Sequence[str], named: Bools) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(code for code, on in zip(codes, row, strict=True) if on) for row in named.tolist())
 
 
-def _unknown(set_codes: Sequence[str], model_codes: Sequence[str]) -> dict[str, str]:
-    return {code: "The model's policy does not have it." for code in set_codes if code not in model_codes}
+def _unknown(
+    set_codes: Sequence[str], model_codes: Sequence[str], why_not: Callable[[str], str]
+) -> dict[str, str]:
+    return {code: why_not(code) for code in set_codes if code not in model_codes}

@@ -41,6 +41,7 @@ from backend.evaluation.said import Said, from_labels
 from backend.evaluation.sets import freeze_test_split, frozen_test_split, write_labelled, write_texts
 from backend.evaluation.stored import (
     headline,
+    label_map,
     model_row,
     prediction_rows,
     read_judged,
@@ -199,7 +200,7 @@ class EvaluationService:
             job_id=job_id,
             created_by=person,
         )
-        names = self._evaluations.names(evaluation_set.policy_version_id)
+        names = self._evaluations.names_of(evaluation_set)
         return self._store(evaluation, scored.said, names, of=evaluation_set.rows, scored=scored)
 
     def gained(self, evaluation: Evaluation, *, validation: pd.DataFrame, predictions: pd.DataFrame) -> Gain:
@@ -216,7 +217,7 @@ class EvaluationService:
         before = judge_scores(
             self._evaluations, evaluation_set, evaluation.policy_version_id, validation, predictions
         )
-        names = self._evaluations.names(evaluation_set.policy_version_id)
+        names = self._evaluations.names_of(evaluation_set)
         return gain(evaluation_set, self._judged(evaluation), before.said.judged, names)
 
     def evaluate_teacher(self, set_id: int, person: str) -> Evaluation | None:
@@ -234,8 +235,13 @@ class EvaluationService:
             return None
         newest_run = max(answers, key=lambda one: one.run_id)
         model_codes = list(self._evaluations.names(newest_run.policy_version_id))
-        names = self._evaluations.names(evaluation_set.policy_version_id)
-        said = from_labels(rows, list(names), yes_no(evaluation_set), model_codes, readable)
+        names = self._evaluations.names_of(evaluation_set)
+        mapped = label_map(evaluation_set)
+        if mapped is None:
+            said = from_labels(rows, list(names), yes_no(evaluation_set), model_codes, readable)
+        else:
+            answered = {row_id: mapped.answer(labels) for row_id, labels in readable.items()}
+            said = from_labels(rows, list(names), False, mapped.labels(model_codes), answered, mapped.refused)
         known = self._evaluations.newest(set_id, ModelKind.TEACHER)
         if known is not None and self._same_answers(known, said):
             return known
@@ -488,7 +494,7 @@ class EvaluationService:
 
     def _clustered(self, set_id: int, judged: Judged) -> Judged:
         """With the near-duplicates among its posts put together, as found in all of the set."""
-        texts = self._texts(set_id)
+        texts = dict(self._evaluations.texts_as_written(self._set(set_id)))
         places = dict(zip(texts, clusters(list(texts.values())).tolist(), strict=True))
         return replace(
             judged, clusters=np.array([places[key] for key in judged.row_ids.tolist()], dtype=np.int64)

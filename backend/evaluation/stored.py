@@ -13,6 +13,7 @@ from backend.db.models.evaluation import ModelKind
 from backend.evaluation import naming
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.judged import Judged, membership
+from backend.evaluation.mapping import LabelMap
 from backend.evaluation.results import Metrics, ModelRow
 from backend.evaluation.said import Said
 
@@ -22,6 +23,11 @@ _METRICS = TypeAdapter(Metrics)
 def yes_no(evaluation_set: EvaluationSet) -> bool:
     """Whether a set is judged on any violation only."""
     return evaluation_set.positive_labels is not None
+
+
+def label_map(evaluation_set: EvaluationSet) -> LabelMap | None:
+    """What the labels of a set stand for; None where they are the policy's categories."""
+    return None if evaluation_set.label_map is None else LabelMap(evaluation_set.label_map)
 
 
 def read_metrics(evaluation: Evaluation) -> Metrics:

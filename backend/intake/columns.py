@@ -29,6 +29,7 @@ class ColumnMapping:
         labels: one column, or one 0/1 column per category with `label_mode` "columns".
         separator: between several labels in one cell, with `label_mode` "separated".
         recheck_analysis: with its two neighbours the answer given when asked once more.
+        group: by which an evaluation set's figures are also given; it stays in the metadata, too.
     """
 
     id: str | None = None
@@ -46,6 +47,7 @@ class ColumnMapping:
     recheck_analysis: str | None = None
     recheck_harmful: str | None = None
     recheck_labels: str | None = None
+    group: str | None = None
 
     @property
     def used(self) -> frozenset[str]:
@@ -124,10 +126,14 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "recheck_analysis": ("recheck_analysis",),
     "recheck_harmful": ("recheck_harmful",),
     "recheck_labels": ("recheck_labels", "recheck_label"),
+    "group": ("functionality", "type", "kind"),
 }  # fmt: skip
 
 # A category column of ones and zeros stands beside others; one alone is found by its name.
 _FEWEST_COLUMNS = 2
+
+FEWEST_GROUPS, MOST_GROUPS = 2, 60
+"""With fewer or more different values a column divides a set into nothing that people would read."""
 
 
 def guess_mapping(
@@ -158,6 +164,8 @@ def guess_mapping(
         found = found.with_(**answers)
     if text is None and purpose is not Purpose.ANSWERS:
         found = found.with_(text=_longest(columns, rows, found.used | set(labels)))
+    if purpose is Purpose.SET:
+        found = found.with_(group=_groups(take("group"), rows))
     if not labels and purpose is not Purpose.ANSWERS:
         labels = _yes_no_columns(columns, rows, found.used)
     return with_labels(found, labels or None, rows)
@@ -214,6 +222,14 @@ def _splits(column: str | None, rows: Sequence[Mapping[str, Any]], left: list[st
         left.append(column)
         return None
     return column
+
+
+def _groups(column: str | None, rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """A column by which posts can be told apart, by name, is one only where it makes a few groups."""
+    if column is None:
+        return None
+    names = {as_text(row.get(column)).strip() for row in rows} - {""}
+    return column if FEWEST_GROUPS <= len(names) <= MOST_GROUPS else None
 
 
 def _longest(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], used: frozenset[str]) -> str | None:

@@ -133,7 +133,12 @@ class SetReport:
         created: whether a version was made; a file with nothing new makes none.
         positive: rows that are a violation.
         held_out: the project's items that occur in the set and are kept out of training.
+        updated: whether only what is known of the set changed: its groups or its language.
         positive_labels: in a set that knows only yes and no, the labels that mean yes.
+        label_map: in a set with labels of its own, the label that stands for each of the policy's codes.
+        unmapped: its own labels that stand for none, on which no model can be judged.
+        group_by: the column by which figures are also given; `groups` counts its values.
+        not_grouped: a column that makes far too many groups, or only one.
     """
 
     project_id: int
@@ -152,8 +157,15 @@ class SetReport:
     positive_labels: tuple[str, ...] | None = None
     none_label: str | None = None
     none_guessed: bool = False
+    updated: bool = False
+    label_map: Mapping[str, str] | None = None
+    unmapped: tuple[str, ...] = ()
+    group_by: str | None = None
+    groups: int = 0
+    not_grouped: str | None = None
+    language: str | None = None
 
     @property
     def changed(self) -> bool:
-        """Whether the import added anything."""
-        return self.created
+        """Whether the import added or changed anything."""
+        return self.created or self.updated

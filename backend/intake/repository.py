@@ -211,6 +211,13 @@ class IntakeRepository:
         self._session.flush()
         return row
 
+    def set_meta(self, set_id: int) -> dict[str, dict[str, Any]]:
+        """What else is known of each post of an evaluation set, by its id in the file."""
+        rows = self._session.execute(
+            select(EvaluationRow.external_id, EvaluationRow.meta).where(EvaluationRow.set_id == set_id)
+        )
+        return {row.external_id: row.meta for row in rows}
+
     def add_set_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add posts to an evaluation set."""
         for start in range(0, len(rows), _CHUNK):

@@ -44,7 +44,7 @@ class Post:
     Args:
         external_id: as the file names it; None where it does not.
         labels: as the file writes them; None where they are not known.
-        meta: the columns that mean nothing to us.
+        meta: the columns that mean nothing to us, and the one that groups posts.
     """
 
     line: int
@@ -166,7 +166,7 @@ def _split(row: Row, mapping: ColumnMapping) -> Split | None:
 
 
 def _meta(row: Row, mapping: ColumnMapping) -> dict[str, Any]:
-    used = mapping.used
+    used = mapping.used - {mapping.group}
     return {
         column: value
         for column, cell in row.cells.items()

@@ -12,12 +12,13 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from backend import events
-from backend.db.models import EvaluationSet, Import
+from backend.db.models import Import
 from backend.db.models.content import Split
-from backend.db.models.evaluation import SetOrigin
-from backend.errors import ConflictError, InvalidInputError
+from backend.errors import InvalidInputError
 from backend.intake.answers import AnswerImport, Said, Voice
 from backend.intake.columns import ColumnMapping, Purpose, guess_mapping
+from backend.intake.kept_sets import About, keep_set
+from backend.intake.own_labels import own_labels
 from backend.intake.place import Place, Places
 from backend.intake.posts import PostImport
 from backend.intake.preview import preview
@@ -26,7 +27,7 @@ from backend.intake.reports import AnswerReport, ImportReport, Rejected, SetRepo
 from backend.intake.repository import IntakeRepository
 from backend.intake.rows import Answered, Post, read_answer, read_post
 from backend.intake.scan import Scan, parse, scan
-from backend.intake.sets import SetBuilder, check_name, check_positive
+from backend.intake.sets import SetBuilder, check_language, check_name, check_positive
 from backend.items.repository import ItemRepository
 from backend.projects.service import ProjectService
 from backend.text import things
@@ -153,6 +154,8 @@ class IntakeService:
         file_name: str | None = None,
         mapping: ColumnMapping | None = None,
         positive: Sequence[str] | None = None,
+        label_map: Mapping[str, str] | None = None,
+        language: str | None = None,
         none_label: str | None = None,
         person: str,
     ) -> SetReport:
@@ -160,86 +163,85 @@ class IntakeService:
 
         Args:
             positive: in a set that knows only yes and no, the labels that mean yes.
+            label_map: in a set with labels of its own, the label that stands for each of the
+                policy's codes.
+            language: the posts', as a BCP 47 tag.
 
         Raises:
             InvalidInputError: the file cannot be read, or none of its rows can be used.
         """
-        name = check_name(name)
+        name, language = check_name(name), check_language(language)
+        if positive is not None and label_map is not None:
+            raise InvalidInputError(
+                "A set that only says yes and no has no labels to map.",
+                "Say which label means yes (--positive), or what each label stands for (--map).",
+            )
         table, mapping = _opened(source, file_name, mapping, Purpose.SET)
         found = _looked_through(table, mapping)
         if positive is not None:
             check_positive(positive, found.labels)
-        # The labels of a yes/no set are not the project's; they say nothing of its policy.
+        # Labels that are not the policy's say nothing of it.
+        policys = positive is None and label_map is None
+        project = self._projects.get(project_id)
         place = self._places.find(
-            self._projects.get(project_id), found if positive is None else Scan(), none_label
+            project, found if policys else Scan(), none_label if label_map is None else None
         )
-        builder = SetBuilder(place.vocabulary, positive)
+        own = None
+        if label_map is not None:
+            own = own_labels(
+                label_map,
+                found.labels,
+                place.vocabulary,
+                none_label=none_label,
+                stored_none=project.none_label,
+            )
+        builder = SetBuilder(place.vocabulary, positive, own)
         builder.add(parse(table, mapping, read_post))
         # Without one row that breaks a rule nothing can be measured: the labels mean something else.
         useless = bool(builder.unknown_labels) and not any(row.positive for row in builder.rows)
         rejected = found.rows if useless else builder.counts["rejected"]
         _refuse_useless(found.rows, rejected, builder.rejected, builder.unknown_labels)
-        stored, held_out = self._keep_set(builder, place, table, mapping, source, name=name, person=person)
+        groups = builder.groups(mapping.group)
+        about = About(
+            label_map=None if own is None else own.by_code,
+            group_by=mapping.group if groups else None,
+            groups=groups,
+            language=language,
+        )
+
+        def note() -> Import:
+            row = self._note(place, table, mapping, source, person)
+            row.counts = {"rows": len(builder.rows), "rejected_count": builder.counts["rejected"]}
+            return row
+
+        kept = keep_set(
+            self._session, builder, place, about, name=name, file_name=table.name, note=note, person=person
+        )
         return SetReport(
             project_id=project_id,
-            set_id=stored.id,
+            set_id=kept.set.id,
             name=name,
-            number=stored.number,
-            created=held_out is not None,
+            number=kept.set.number,
+            created=kept.created,
+            updated=kept.updated,
             mapping=mapping,
             rows=len(builder.rows),
             positive=sum(row.positive for row in builder.rows),
             duplicates=builder.counts["duplicates"],
-            held_out=held_out or 0,
+            held_out=kept.held_out,
             rejected_count=builder.counts["rejected"],
             rejected=builder.rejected,
             unknown_labels=dict(builder.unknown_labels.most_common()),
             positive_labels=builder.positive,
-            none_label=None if positive is not None else place.none.label,
-            none_guessed=positive is None and place.none.guessed,
+            none_label=None if positive is not None else (own or place).none.label,
+            none_guessed=positive is None and (own or place).none.guessed,
+            label_map=about.label_map,
+            unmapped=own.unmapped if own is not None else (),
+            group_by=kept.set.group_by,
+            groups=len(set(groups.values()) - {""}),
+            not_grouped=None if groups else mapping.group,
+            language=kept.set.language,
         )
-
-    def _keep_set(
-        self,
-        builder: SetBuilder,
-        place: Place,
-        table: Table,
-        mapping: ColumnMapping,
-        source: Path,
-        *,
-        name: str,
-        person: str,
-    ) -> tuple[EvaluationSet, int | None]:
-        """The stored version, and how many items it takes out of training; None for a known one."""
-        newest = self._repository.newest_set(place.project.id, name)
-        if newest is not None and newest.origin is not SetOrigin.IMPORTED:
-            raise ConflictError(f"The set {name!r} is the project's own.", "Choose another name.")
-        if newest is not None and newest.hash == builder.hash():
-            return newest, None
-        note = self._note(place, table, mapping, source, person)
-        note.counts = {"rows": len(builder.rows), "rejected_count": builder.counts["rejected"]}
-        stored = self._repository.add_set(
-            EvaluationSet(
-                project_id=place.project.id,
-                name=name,
-                number=newest.number + 1 if newest else 1,
-                origin=SetOrigin.IMPORTED,
-                policy_version_id=place.version.id,
-                positive_labels=builder.positive,
-                rows=len(builder.rows),
-                hash=builder.hash(),
-                import_id=note.id,
-                created_by=person,
-            )
-        )
-        items = self._repository.items_by_hash(place.project.id, [row.text_hash for row in builder.rows])
-        self._repository.add_set_rows(
-            [asdict(row) | {"set_id": stored.id, "item_id": items.get(row.text_hash)} for row in builder.rows]
-        )
-        self._repository.hold_out(sorted(items.values()))
-        told = f"Imported the evaluation set {name} from {table.name}: {things(len(builder.rows), 'post')}."
-        events.record(self._session, place.project.id, person, told)
-        return stored, len(items)
 
     def _note(self, place: Place, table: Table, mapping: ColumnMapping, source: Path, person: str) -> Import:
         with source.open("rb") as file:
@@ -360,7 +362,8 @@ def _refuse_useless(
         hint = (
             f"Labels that the policy does not know: {labels}. Add them as categories "
             "(--add-categories), say which one means no violation (--none-label), or, for a set "
-            "that only says yes and no, which one means yes (--positive)."
+            "that only says yes and no, which one means yes (--positive), or what a set's own labels "
+            "stand for (--map CATEGORY=LABEL)."
         )
     raise InvalidInputError(f"None of the {rows:,} rows could be used: {why}.", hint)
 

@@ -89,7 +89,7 @@ def test_a_yes_no_set_asks_what_means_yes(desk: App, tmp_path: Path) -> None:
     # The uploader of the other choice stays until the script has run to its end.
     settle(page)
     page.locator('[role="dialog"] input[type="file"]').set_input_files(path)
-    page.get_by_text("Its labels only say yes or no").click()
+    page.get_by_text("Only yes or no").click()
     expect(page.get_by_text("Labels that mean a violation")).to_be_visible()
     import_now(page)
     expect(page.get_by_text("The set checks (version 1) has 2 posts, 1 of them violations.")).to_be_visible()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from backend.db.models.content import Split
 from backend.intake.columns import ColumnMapping
 from backend.intake.reports import AnswerReport, ImportReport, SetReport
@@ -76,6 +78,31 @@ def test_a_set_says_how_many_posts_leave_training() -> None:
         )
     )
     assert said == [
-        "The set checks (version 2) has 10 posts, 4 of them violations.",
+        "The set checks (version 2) has 12 posts, 4 of them violations.",
         "3 of the project's posts stand in it and are kept out of training.",
     ]
+
+
+def test_a_set_says_what_its_labels_stand_for_and_how_it_is_grouped() -> None:
+    of_a_set = SetReport(
+        project_id=1,
+        set_id=1,
+        name="checks",
+        number=1,
+        created=True,
+        mapping=MAPPING,
+        rows=3,
+        positive=1,
+        label_map={"threats": "hateful", "insults": "hateful", "spam": "advert"},
+        unmapped=("rude",),
+        group_by="functionality",
+        groups=29,
+    )
+    assert sentences(of_a_set)[1:] == [
+        "“hateful” stands for threats, insults; “advert” stands for spam.",
+        "No model is judged on rude: it stands for no category.",
+        "Figures are also given by functionality, in 29 groups.",
+    ]
+    noted = replace(of_a_set, created=False, updated=True, group_by=None, not_grouped="id")
+    assert sentences(noted)[0] == "The set checks holds these posts already; what is known of it was noted."
+    assert sentences(noted)[-1] == "Figures are not given by id: it has one value, or far too many."

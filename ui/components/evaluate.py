@@ -12,7 +12,7 @@ from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError
 from backend.evaluation.service import EvaluationService
 from backend.runs.service import RunService
-from ui.components import errors, session
+from ui.components import errors, session, set_facts
 from ui.components.numbers import things
 
 _MODELS, _SETS = "evaluate-models", "evaluate-sets"
@@ -54,17 +54,17 @@ def _dialog() -> None:
 def _choices() -> tuple[dict[str, str], dict[int, str]]:
     with get_database().read() as found:
         runs = RunService(found).list(session.project_id())
-        imported = [
+        others = [
             each
             for each in EvaluationService(found).sets(session.project_id())
-            if each.origin is SetOrigin.IMPORTED
+            if each.origin is not SetOrigin.TEST_SPLIT
         ]
     models = {_BASE: "Base model", _TEACHER: "Teacher"}
     models |= {
         str(each.run.id): f"Run {each.run.number}" for each in runs if each.job.state is JobState.SUCCEEDED
     }
     sets = {_TEST: "Test posts"}
-    sets |= {each.id: f"{each.name} ({things(each.rows, 'post')})" for each in imported}
+    sets |= {each.id: f"{set_facts.called(each)} ({things(each.rows, 'post')})" for each in others}
     return models, sets
 
 

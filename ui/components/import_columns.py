@@ -26,8 +26,10 @@ _FIRST: dict[Purpose, dict[str, str]] = {
         "text": "Text of the post",
         "answer_labels": "Teacher's labels",
     },
-    Purpose.SET: {"text": "Text", "id": "Id"},
+    Purpose.SET: {"text": "Text", "id": "Id", "group": "Figures also by"},
 }
+_LABELS = 2
+"""The place of the labels among the first boxes."""
 _MORE: dict[Purpose, dict[str, str]] = {
     Purpose.POSTS: {
         "reason": "A person's reason",
@@ -53,13 +55,14 @@ def columns_form(found: Preview, purpose: Purpose, path: Path, name: str, key: s
     """
     chosen: dict[str, str | None] = {}
     labels = found.mapping.labels
-    cells = st.columns(3, gap="small")
-    for cell, (role, title) in zip(cells, _FIRST[purpose].items(), strict=False):
+    roles = _FIRST[purpose]
+    boxes = list(st.columns(3 if purpose is Purpose.ANSWERS else len(roles) + 1, gap="small"))
+    if purpose is not Purpose.ANSWERS:
+        with boxes.pop(_LABELS):
+            labels = _labels(found, f"{key}-labels")
+    for cell, (role, title) in zip(boxes, roles.items(), strict=True):
         with cell:
             chosen[role] = _column(title, getattr(found.mapping, role), found.columns, f"{key}-{role}")
-    if purpose is not Purpose.ANSWERS:
-        with cells[2]:
-            labels = _labels(found, f"{key}-labels")
     if _MORE[purpose]:
         guessed = [title for role, title in _MORE[purpose].items() if getattr(found.mapping, role)]
         words = f"More columns: {', '.join(guessed)}" if guessed else "More columns"

@@ -176,6 +176,8 @@ def _by_purpose(
         file_name=name,
         mapping=mapping,
         positive=options.positive,
+        label_map=options.label_map,
+        language=options.language,
         none_label=options.none_label,
         person=person,
     )

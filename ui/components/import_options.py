@@ -13,7 +13,8 @@ from backend.db.engine import get_database
 from backend.intake.columns import Purpose
 from backend.intake.reports import Preview
 from backend.intake.service import IntakeService
-from ui.components import numbers, session, text
+from ui.components import import_set, numbers, session, text
+from ui.components.import_set import Knows
 
 _NO_LABEL = "– none of them"
 _NEW = "A new project"
@@ -31,6 +32,8 @@ class Options:
         none_label: the label that means no violation; None leaves it to be guessed.
         add_categories: whether unknown labels become categories of a new policy version.
         model: the teacher's name, where the file does not say it.
+        label_map: in a set with labels of its own, the label that stands for each category.
+        language: the set's.
     """
 
     project: str = ""
@@ -39,6 +42,8 @@ class Options:
     none_label: str | None = None
     add_categories: bool = False
     model: str | None = None
+    label_map: dict[str, str] | None = None
+    language: str | None = None
 
 
 def options_form(found: Preview, purpose: Purpose, file_name: str, key: str) -> Options | None:
@@ -47,9 +52,9 @@ def options_form(found: Preview, purpose: Purpose, file_name: str, key: str) -> 
         return Options(model=_model(found, key))
     # Drawn last: what the options say decides which labels are known.
     above = st.container()
-    left, right = st.columns(2, gap="small")
     if purpose is Purpose.SET:
-        return _set_options(found, file_name, key, above, left, right)
+        return _set_options(found, file_name, key, above)
+    left, right = st.columns(2, gap="small")
     with left:
         project = _project(file_name, key)
     with right:
@@ -70,35 +75,28 @@ def options_form(found: Preview, purpose: Purpose, file_name: str, key: str) -> 
 
 
 def _set_options(
-    found: Preview,
-    file_name: str,
-    key: str,
-    above: st.delta_generator.DeltaGenerator,
-    left: st.delta_generator.DeltaGenerator,
-    right: st.delta_generator.DeltaGenerator,
+    found: Preview, file_name: str, key: str, above: st.delta_generator.DeltaGenerator
 ) -> Options | None:
-    name = left.text_input("Name of the set", Path(file_name).stem[:200], key=f"{key}-name").strip()
+    name, language = import_set.name_and_language(file_name, key)
+    left, right = st.columns(2, gap="small")
+    with left:
+        knows = import_set.what_it_knows(key)
     with right:
-        yes_no = st.toggle(
-            "Its labels only say yes or no",
-            key=f"{key}-yes-no",
-            help="For labels that are not this policy's categories: the set is judged on any violation.",
-        )
-        positive = _positive(found, key) if yes_no else None
-        none_label = None if yes_no else _none_label(found, key)
-    unknown = () if yes_no else _unknown(found, none_label)
+        if knows is Knows.YES_NO:
+            positive, none_label = import_set.positive(found, key), None
+        else:
+            positive, none_label = None, _none_label(found, key)
+    label_map = import_set.own_labels(found.labels, none_label, key) if knows is Knows.OWN else None
+    unknown = _unknown(found, none_label) if knows is Knows.POLICY else ()
     with above:
         _labels(found, unknown)
     if unknown:
         text.show(_UNKNOWN.format(_listed(unknown), _LEFT_OUT))
-    options = Options(name=name, positive=positive, none_label=none_label)
-    return options if name and positive != () else None
-
-
-def _positive(found: Preview, key: str) -> tuple[str, ...]:
-    guess = [label for label in found.labels if label != found.none_label][:1]
-    labels = list(found.labels)
-    return tuple(st.multiselect("Labels that mean a violation", labels, default=guess, key=f"{key}-positive"))
+    options = Options(
+        name=name, positive=positive, none_label=none_label, label_map=label_map, language=language
+    )
+    complete = positive != () and (label_map is not None or knows is not Knows.OWN)
+    return options if name and complete else None
 
 
 def _model(found: Preview, key: str) -> str | None:

@@ -94,19 +94,37 @@ def _answers_more(report: AnswerReport) -> Iterable[str]:
 
 
 def _set(report: SetReport) -> str:
+    if report.updated:
+        return f"The set {report.name} holds these posts already; what is known of it was noted."
     if not report.created:
         return f"Nothing new: the set {report.name} holds these posts already."
-    posts = things(report.rows - report.rejected_count, "post")
+    posts = things(report.rows, "post")
     violations = f"{count(report.positive)} of them violations"
     return f"The set {report.name} (version {report.number}) has {posts}, {violations}."
 
 
 def _set_more(report: SetReport) -> Iterable[str]:
+    if report.label_map:
+        yield f"{_listed(report.label_map)}."
+    if report.unmapped:
+        yield f"No model is judged on {', '.join(report.unmapped)}: it stands for no category."
+    if report.not_grouped:
+        yield f"Figures are not given by {report.not_grouped}: it has one value, or far too many."
+    elif report.group_by:
+        yield f"Figures are also given by {report.group_by}, in {things(report.groups, 'group')}."
     if report.held_out:
         yield f"{count(report.held_out)} of the project's posts stand in it and are kept out of training."
     if report.duplicates:
         yield f"{count(report.duplicates)} say the same as another post."
     yield from _unknown(report.unknown_labels)
+
+
+def _listed(label_map: Mapping[str, str]) -> str:
+    """Each label with the categories that it stands for: "hateful" stands for threats, insults."""
+    codes: dict[str, list[str]] = {}
+    for code, label in label_map.items():
+        codes.setdefault(label, []).append(code)
+    return "; ".join(f"“{label}” stands for {', '.join(these)}" for label, these in codes.items())
 
 
 def _unknown(labels: Mapping[str, int]) -> Iterable[str]:

@@ -10,14 +10,16 @@ import streamlit as st
 
 from backend.db.engine import get_database
 from backend.db.models import EvaluationSet
-from backend.db.models.evaluation import ModelKind, SetOrigin
+from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
 from backend.evaluation.results import Comparison, ModelRow, Report
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
 from ui.components import (
+    breakdown,
     comparison,
+    drop,
     errors,
     evaluate,
     jobs,
@@ -26,6 +28,7 @@ from ui.components import (
     outcomes,
     preference,
     session,
+    set_facts,
     text,
 )
 from ui.components.beginning import no_project
@@ -50,7 +53,7 @@ class Scored:
     @property
     def title(self) -> str:
         """What the set is called on its tab."""
-        return "Test posts" if self.set.origin is SetOrigin.TEST_SPLIT else text.label(self.set.name)
+        return text.label(set_facts.called(self.set))
 
 
 def page() -> None:
@@ -111,6 +114,7 @@ def _scoring() -> None:
 
 
 def _one_set(scored: Scored) -> None:
+    set_facts.draw(scored.set, evaluated=bool(scored.rows))
     if not scored.rows:
         empty(
             "No model is evaluated on this set",
@@ -214,6 +218,9 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
 
 
 def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
+    parts = breakdown.load(reports)
+    breakdown.over_flagging(reports, parts)
+    drop.draw(reports)
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("#### F1 by category", anchors=False)
@@ -234,6 +241,7 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
         with column:
             st.markdown(f"**{text.label(report.name)}**")
             comparison.confusion(report)
+    breakdown.groups(reports, parts)
     with st.expander("All figures by category", icon=":material/table_rows:"):
         for report in reports:
             st.markdown(f"**{text.label(report.name)}**")

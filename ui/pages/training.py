@@ -19,7 +19,7 @@ from backend.runs.service import RunService
 from backend.runs.views import RunSummary
 from backend.settings import get_settings
 from training.job import PRESET_NEEDS, PRESETS, Config
-from ui.components import errors, estimate, jobs, numbers, preference, run_card, session, words
+from ui.components import errors, estimate, jobs, numbers, preference, run_card, session, set_facts, words
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
@@ -156,14 +156,14 @@ def _preset_words(config: Config) -> str:
 
 
 def _sets(sets: Sequence[EvaluationSet]) -> tuple[int, ...]:
-    imported = {each.id: each for each in sets if each.origin is SetOrigin.IMPORTED}
-    if not imported:
+    others = {each.id: each for each in sets if each.origin is not SetOrigin.TEST_SPLIT}
+    if not others:
         return ()
     chosen = st.multiselect(
         "Evaluate on the test posts and on",
-        list(imported),
-        default=list(imported),
-        format_func=lambda each: f"{imported[each].name} ({imported[each].rows:,})",
+        list(others),
+        default=list(others),
+        format_func=lambda each: f"{set_facts.called(others[each])} ({others[each].rows:,})",
         key="sets",
     )
     return tuple(chosen)

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner, Result
 
 import backend.cli.evaluation  # noqa: F401
 from backend.cli import app
 from backend.db.engine import Database
-from backend.db.models import PolicyVersion, Project
+from backend.db.models import EvaluationRow, PolicyVersion, Project
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
@@ -27,7 +28,11 @@ POSTS = {"send money": ("scam",), "go away all of you": ("hate",), "what a lovel
 
 
 def evaluate(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, ["evaluate", *arguments], env={"COLUMNS": "160"})
+    return overrule("evaluate", *arguments)
+
+
+def overrule(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -132,6 +137,93 @@ def test_a_job_for_the_worker(two_models: Database) -> None:
     assert started["title"] == "Score base model on test"
     with two_models.read() as session:
         assert JobService(session).get(started["job_id"]).kind is JobKind.SCORE
+
+
+@pytest.fixture
+def checks(sqlite_database: Database) -> Database:
+    """The base model on a yes/no set in two groups: it flags one of two harmless posts."""
+    with sqlite_database.write() as session:
+        project, policy = posts(session)
+        posts_of = [("a slur", True), ("a joke", False), ("a [b]quote[/b]", False)]
+        found = add_yes_no_set(session, project, policy, posts_of)
+        found.group_by, found.language = "kind", "de"
+        of_the_set = select(EvaluationRow).where(EvaluationRow.set_id == found.id)
+        rows = session.scalars(of_the_set.order_by(EvaluationRow.id)).all()
+        for row, kind in zip(rows, ("slur", "other", "other"), strict=True):
+            row.meta = {"kind": f"[bold]{kind}"}
+        said = zip(rows, (0.9, 0.9, 0.1), strict=True)
+        EvaluationService(session).ingest(
+            found.id,
+            model_kind=ModelKind.BASE,
+            model="default",
+            policy_version_id=policy.id,
+            prompt_hash=None,
+            validation=frame({}, CODES),
+            predictions=frame({row.id: (score, 0.1) for row, score in said}, CODES),
+            person="ada",
+        )
+    return sqlite_database
+
+
+def test_groups_and_over_flagging(checks: Database) -> None:
+    result = evaluate("--set", "hatecheck")
+    assert "hatecheck, version 1, 3 posts, de" in result.stdout
+    assert "[bold]slur" not in result.stdout
+    assert "Base model flags 50% (9 to 91) of 2 harmless posts and finds 100%" in " ".join(
+        result.stderr.split()
+    )
+    shown = evaluate("--set", "hatecheck", "--by-group").stdout
+    assert shown.index("[bold]other") < shown.index("[bold]slur"), "the worst first"
+    assert "1 of 2" in shown
+    [document] = json.loads(evaluate("--set", "hatecheck", "--json").stdout)
+    found = document["models"][0]["breakdown"]
+    assert (document["language"], found["group_by"]) == ("de", "kind")
+    assert [(group["name"], group["right"]["share"]) for group in found["groups"]] == [
+        ("[bold]other", 0.5),
+        ("[bold]slur", 1),
+    ]
+    assert (found["false_alarms"]["count"], found["false_alarms"]["of"]) == (1, 2)
+
+
+def test_a_robustness_set_from_the_command_line(checks: Database) -> None:
+    made = overrule("robustness", "--set", "hatecheck")
+    assert "hatecheck, disguised, version 1: 3 posts." in made.stderr
+    assert json.loads(overrule("robustness", "--set", "hatecheck", "--json").stdout) == {
+        "set": "hatecheck, disguised",
+        "version": 1,
+        "posts": 3,
+        "made_from": 1,
+    }
+    with checks.write() as session:
+        service = EvaluationService(session)
+        found = service.get_set(1, "hatecheck, disguised")
+        rows = service._evaluations.rows(found.id)
+        service.ingest(
+            found.id,
+            model_kind=ModelKind.BASE,
+            model="default",
+            policy_version_id=found.policy_version_id,
+            prompt_hash=None,
+            validation=frame({}, CODES),
+            predictions=frame(dict.fromkeys(rows.ids, (0.1, 0.1)), CODES),
+            person="ada",
+        )
+    result = evaluate("--set", "hatecheck, disguised", "--by-group")
+    assert "Base model, what disguises cost" in result.stdout
+    assert "Base model: Disguised posts cost it" in " ".join(result.stderr.split())
+    [document] = json.loads(evaluate("--set", "hatecheck, disguised", "--json").stdout)
+    drop = document["models"][0]["drop"]
+    # Of two flagged posts one was a violation; now none is flagged.
+    assert drop["overall"]["f1"]["a"] == pytest.approx(2 / 3)
+    assert drop["overall"]["f1"]["b"] == 0
+    [document] = json.loads(evaluate("--set", "hatecheck", "--json").stdout)
+    assert document["models"][0]["drop"] is None
+
+
+def test_the_test_split_is_frozen_to_be_disguised(sqlite_database: Database) -> None:
+    with sqlite_database.write() as session:
+        posts(session)
+    assert json.loads(overrule("robustness", "--json").stdout)["set"] == "test, disguised"
 
 
 @pytest.mark.slow

@@ -168,3 +168,34 @@ def test_a_policy_file_that_cannot_be_read(posts: Path, tmp_path: Path) -> None:
 )
 def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
     assert f"Example: overrule {' '.join(command)}" in overrule(*command, "--help").stdout
+
+
+def test_a_set_with_labels_of_its_own(posts: Path, tmp_path: Path) -> None:
+    overrule("import", posts, *OPTIONS)
+    rows = [["text", "label", "part"], ["a", "hateful", "x"], ["b", "fine", "y"], ["c", "hateful", "x"]]
+    path = write_csv(tmp_path / "s.csv", rows)
+    options = ("--evaluation-set", "checks", "--map", "scam=hateful", "--none-label", "fine")
+    result = overrule("import", path, *options, "--group-by", "part", "--language", "de")
+    said = " ".join(result.stderr.split())
+    assert result.exit_code == 0
+    assert "Language de Grouped by part (2 groups) Stands for scam hateful" in said
+    again = overrule("import", path, *options, "--language", "fr")
+    assert "what is known of the set was noted" in again.stderr
+    document = told("import", path, *options)
+    assert (document["label_map"], document["language"]) == ({"scam": "hateful"}, "fr")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--map", "scam=hateful"), "--map belongs to --evaluation-set"),
+        (("--group-by", "b"), "--group-by belongs to --evaluation-set"),
+        (("--evaluation-set", "s", "--map", "scam"), "should be category=label"),
+        (("--evaluation-set", "s", "--map", "scam=a", "--map", "scam=b"), "is given two labels"),
+    ],
+)
+def test_a_mapping_that_cannot_be_read(posts: Path, options: tuple[str, ...], says: str) -> None:
+    overrule("import", posts, *OPTIONS)
+    result = overrule("import", posts, *OPTIONS, *options)
+    assert result.exit_code == 2
+    assert says in result.stderr

@@ -1,5 +1,6 @@
 """Answers that a teacher gave elsewhere, and evaluation sets, on both databases."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,118 @@ def test_a_yes_no_set_knows_only_positive(database: Database, project: int, tmp_
         ]
 
 
+OTHERS = [
+    ["id", "text", "label", "functionality"],
+    ["a", "x", "Hateful", "slur"],
+    ["b", "y", "non-hateful", "slur"],
+    ["c", "z", "Offensive", "joke"],
+    ["d", "w", "hateful", "joke"],
+    ["e", "v", "hateful", "joke"],
+]
+
+
+def rows_of(database: Database, set_id: int) -> dict[str, EvaluationRow]:
+    with database.read() as session:
+        rows = session.scalars(select(EvaluationRow).where(EvaluationRow.set_id == set_id))
+        return {row.external_id: row for row in rows}
+
+
+def test_a_set_keeps_its_own_labels_and_what_they_stand_for(
+    database: Database, project: int, tmp_path: Path
+) -> None:
+    path = write_csv(tmp_path / "s.csv", OTHERS)
+    report = make_set(database, project, path, label_map={"Hate": "hateful"}, language="EN-gb")
+    assert (report.label_map, report.unmapped) == ({"hate": "hateful"}, ("Offensive",))
+    assert (report.none_label, report.none_guessed, report.positive) == ("non-hateful", True, 3)
+    assert (report.group_by, report.groups, report.language) == ("functionality", 2, "en-gb")
+    rows = rows_of(database, report.set_id)
+    assert {post: (row.labels, row.positive) for post, row in rows.items()} == {
+        "a": (("hateful",), True),
+        "b": ((), False),
+        # The policy says nothing of what is only offensive.
+        "c": (("Offensive",), False),
+        "d": (("hateful",), True),
+        "e": (("hateful",), True),
+    }
+    assert {row.meta["functionality"] for row in rows.values()} == {"slur", "joke"}
+    with database.read() as session:
+        stored = session.scalars(select(EvaluationSet)).one()
+        assert (stored.label_map, stored.group_by, stored.language) == (
+            {"hate": "hateful"},
+            "functionality",
+            "en-gb",
+        )
+
+
+def test_a_label_of_the_policys_own_stands_for_itself(
+    database: Database, project: int, tmp_path: Path
+) -> None:
+    rows = [["id", "text", "label"], ["a", "x", "Scam"], ["b", "y", "rude"], ["c", "z", "ok"]]
+    path = write_csv(tmp_path / "s.csv", rows)
+    assert make_set(database, project, path, label_map={"hate": "rude"}).label_map == {
+        "hate": "rude",
+        "scam": "Scam",
+    }
+    # A category has one label: where it is given another its own name stands for nothing.
+    both = make_set(database, project, path, label_map={"hate": "rude", "scam": "rude"})
+    assert (both.label_map, both.unmapped) == ({"hate": "rude", "scam": "rude"}, ("Scam",))
+    assert (both.number, both.created) == (2, True), "another mapping judges models differently"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"label_map": {"hat": "hateful"}}, "The policy has no category 'hat'"),
+        ({"label_map": {"hate": "hatefull"}}, "No row has the label 'hatefull'"),
+        ({"label_map": {"hate": "hateful"}, "none_label": "Hateful"}, "both no violation and a category"),
+        ({"label_map": {}}, "None of the set's labels stands for a category"),
+        ({"label_map": {"hate": "hateful"}, "positive": ["hateful"]}, "no labels to map"),
+        ({"positive": ["hateful"], "language": "German"}, "'German' is no language's tag"),
+    ],
+)
+def test_what_a_set_cannot_be(
+    database: Database, project: int, tmp_path: Path, options: dict[str, Any], says: str
+) -> None:
+    path = write_csv(tmp_path / "s.csv", OTHERS)
+    with pytest.raises(InvalidInputError, match=says):
+        make_set(database, project, path, **options)
+
+
+def test_groups_and_language_are_noted_on_a_set_that_is_there(
+    database: Database, project: int, tmp_path: Path
+) -> None:
+    plain = [[*row[:3], row[3]] for row in OTHERS]
+    plain[0] = ["id", "text", "label", "test_case"]
+    path = write_csv(tmp_path / "s.csv", plain)
+    first = make_set(database, project, path, positive=["hateful"])
+    assert (first.group_by, first.language) == (None, None)
+    mapping = replace(first.mapping, group="test_case")
+    again = make_set(database, project, path, positive=["hateful"], mapping=mapping, language="en")
+    assert (again.number, again.created, again.updated, again.changed) == (1, False, True, True)
+    assert (again.group_by, again.groups, again.language) == ("test_case", 2, "en")
+    third = make_set(database, project, path, positive=["hateful"])
+    assert (third.changed, third.group_by, third.language) == (False, "test_case", "en")
+    # Posts that are grouped otherwise are another version; what it is written in stays.
+    plain[1][3] = "joke"
+    moved = write_csv(tmp_path / "t.csv", plain)
+    newer = make_set(database, project, moved, positive=["hateful"], mapping=mapping)
+    assert (newer.number, newer.created, newer.language) == (2, True, "en")
+
+
+@pytest.mark.parametrize(("values", "groups"), [(1, 0), (2, 2), (60, 60), (61, 0)])
+def test_a_column_that_makes_no_groups_is_not_grouped_by(
+    database: Database, project: int, tmp_path: Path, values: int, groups: int
+) -> None:
+    rows = [[str(n), f"post {n}", "hateful" if n % 2 else "fine", f"k{n % values}"] for n in range(120)]
+    path = write_csv(tmp_path / "s.csv", [["id", "text", "label", "kind"], *rows])
+    guessed = make_set(database, project, path, positive=["hateful"])
+    assert (guessed.group_by, guessed.groups) == ("kind" if groups else None, groups)
+    assert guessed.not_grouped is None
+    said = replace(guessed.mapping, group="kind")
+    told = make_set(database, project, path, name="other", positive=["hateful"], mapping=said)
+    assert (told.group_by, told.not_grouped) == (("kind", None) if groups else (None, "kind"))
+
+
 def test_unknown_labels_of_a_set_are_reported(database: Database, project: int, tmp_path: Path) -> None:
     report = make_set(database, project, write_csv(tmp_path / "s.csv", [*SET[:4], ["e", "f", "spam", ""]]))
     assert (report.rows, report.unknown_labels) == (3, {"spam": 1})
@@ -268,11 +381,23 @@ def test_the_projects_own_sets_are_not_imported_over(
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data with real posts is not here")
 @pytest.mark.parametrize(
-    ("file", "positive", "rows", "yes"),
-    [("hatecheck.csv", "hateful", 3_728, 2_563), ("xstest.csv", "unsafe", 450, 200)],
+    ("file", "positive", "rows", "yes", "groups"),
+    [
+        ("hatecheck.csv", "hateful", 3_728, 2_563, ("functionality", 29)),
+        ("xstest.csv", "unsafe", 450, 200, ("type", 18)),
+    ],
 )
-def test_real_sets(database: Database, project: int, file: str, positive: str, rows: int, yes: int) -> None:
+def test_real_sets(
+    database: Database,
+    project: int,
+    file: str,
+    positive: str,
+    rows: int,
+    yes: int,
+    groups: tuple[str, int],
+) -> None:
     report = make_set(database, project, DATA / file, positive=[positive])
+    assert (report.group_by, report.groups) == groups
     assert (report.rows, report.positive, report.rejected_count, report.duplicates) == (rows, yes, 0, 0)
     with database.read() as session:
         meta = session.scalars(select(EvaluationRow.meta).limit(1)).one()

@@ -1,5 +1,6 @@
 """Guessing what a file's columns are, on headers as people have them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from backend.intake.service import preview
 from tests.backend.intake.files import write, write_csv, write_jsonl
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+HATECHECK = ColumnMapping(id="id", text="text", labels=("label",), group="functionality")
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data with real posts is not here")
 
 
@@ -156,8 +158,8 @@ def test_a_preview_of_answers_reads_them_as_such(tmp_path: Path) -> None:
             Purpose.POSTS,
             ColumnMapping(id="id", text="text", labels=("label",), reason="implied_statement"),
         ),
-        ("hatecheck.csv", Purpose.SET, ColumnMapping(id="id", text="text", labels=("label",))),
-        ("xstest.csv", Purpose.SET, ColumnMapping(id="id", text="text", labels=("label",))),
+        ("hatecheck.csv", Purpose.SET, HATECHECK),
+        ("xstest.csv", Purpose.SET, replace(HATECHECK, group="type")),
         (
             "implicit_hate_teacher.jsonl",
             Purpose.ANSWERS,

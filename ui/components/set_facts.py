@@ -1,0 +1,61 @@
+"""What an evaluation set is, in one line, and the set that can be made from it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from backend.db.engine import get_database
+from backend.db.models import EvaluationSet
+from backend.db.models.evaluation import SetOrigin
+from backend.evaluation.set_service import SetService
+from backend.evaluation.sets import TEST_SPLIT
+from ui.components import errors, numbers, session, text
+
+_TEST_POSTS = "Test posts"
+
+
+def called(shown: EvaluationSet) -> str:
+    """What people call a set; the test split's posts are the project's test posts, in disguise, too."""
+    if shown.origin is SetOrigin.IMPORTED:
+        return shown.name
+    plain, comma, rest = shown.name.partition(",")
+    return f"{_TEST_POSTS}{comma}{rest}" if plain == TEST_SPLIT else shown.name
+
+
+def draw(shown: EvaluationSet, *, evaluated: bool) -> None:
+    """Its version, posts and language, what its own labels stand for, and the button to disguise it."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(" · ".join(_facts(shown)))
+        if evaluated and _can_be_disguised(shown):
+            st.button(
+                "Make a robustness set",
+                icon=":material/theater_comedy:",
+                type="tertiary",
+                key=f"disguise-{shown.id}",
+                help="The same posts as people disguise them: with look-alike letters, spaces, digits for "
+                "letters, odd capitals, and emoji. What it costs a model is shown beside its figures.",
+                on_click=_disguise,
+                args=(shown.id,),
+            )
+
+
+def _facts(shown: EvaluationSet) -> list[str]:
+    facts = [f"Version {shown.number}", numbers.things(shown.rows, "post")]
+    if shown.language:
+        facts.append(f"language {text.label(shown.language)}")
+    for label in dict.fromkeys((shown.label_map or {}).values()):
+        codes = [code for code, mapped in (shown.label_map or {}).items() if mapped == label]
+        facts.append(text.label(f"“{label}” stands for {', '.join(codes)}"))
+    return facts
+
+
+def _can_be_disguised(shown: EvaluationSet) -> bool:
+    if shown.origin is SetOrigin.ROBUSTNESS:
+        return False
+    with get_database().read() as found:
+        return SetService(found).made_from(shown.id) is None
+
+
+def _disguise(set_id: int) -> None:
+    with errors.kept(), get_database().write() as found:
+        SetService(found).robustness_set(set_id, session.person())
