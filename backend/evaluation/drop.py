@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backend.evaluation.bootstrap import RESAMPLES
 from backend.evaluation.comparison import Differences, differences, share_text
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.results import Difference
@@ -87,17 +88,17 @@ def measure_drop(
     disguised = replace(disguised, clusters=plain.clusters)
     of_posts = np.array([how[key] for key in plain.row_ids.tolist()], dtype=object)
     parts = [
-        _cost(name, plain.take(of_posts == name), disguised.take(of_posts == name), names)
+        _cost(name, plain.take(of_posts == name), disguised.take(of_posts == name), names, RESAMPLES // 2)
         for name in sorted(set(disguises))
     ]
-    overall = _cost("", plain, disguised, names)
+    overall = _cost("", plain, disguised, names, RESAMPLES)
     parts.sort(key=lambda part: -(part.f1.difference if part.f1.difference is not None else -np.inf))
     sentence = _sentence(overall, parts, yes_no=not plain.codes)
     return Drop(set_name, set_number, overall, tuple(parts), sentence)
 
 
-def _cost(name: str, plain: Judged, disguised: Judged, names: Mapping[str, str]) -> Cost:
-    found = differences(plain, disguised, names=names)
+def _cost(name: str, plain: Judged, disguised: Judged, names: Mapping[str, str], resamples: int) -> Cost:
+    found = differences(plain, disguised, names=names, resamples=resamples)
     f1, auprc = _headline(found, yes_no=not plain.codes)
     return Cost(name, len(plain), f1, auprc, found.any_f1, found.any_auprc)
 

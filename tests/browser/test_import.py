@@ -97,6 +97,34 @@ def test_a_yes_no_set_asks_what_means_yes(desk: App, tmp_path: Path) -> None:
         assert session.scalars(select(EvaluationSet)).one().positive_labels == ("hateful",)
 
 
+def test_a_set_with_labels_of_its_own_asks_what_they_stand_for(desk: App, tmp_path: Path) -> None:
+    seed(desk.database)
+    path = write(
+        tmp_path / "checks.csv", [("1", "A first check.", "hateful"), ("2", "A second check.", "non-hateful")]
+    )
+    page = desk.open()
+    page.get_by_role("button", name="Import", exact=True).click()
+    page.get_by_text("Evaluation set", exact=True).click()
+    expect(page.get_by_text("They are never trained on.")).to_be_visible()
+    settle(page)
+    page.locator('[role="dialog"] input[type="file"]').set_input_files(path)
+    page.get_by_text("Its own", exact=True).click()
+    expect(page.get_by_text("“hateful” stands for")).to_be_visible()
+    settle(page)
+    page.get_by_role("textbox", name="Language").fill("german")
+    page.get_by_role("textbox", name="Language").press("Enter")
+    expect(page.get_by_text("'german' is no language's tag.")).to_be_visible()
+    page.get_by_role("textbox", name="Language").fill("de")
+    page.get_by_role("textbox", name="Language").press("Enter")
+    expect(page.get_by_text("is no language's tag.")).to_have_count(0)
+    settle(page)
+    import_now(page)
+    expect(page.get_by_text("“hateful” stands for hate, scam.")).to_be_visible()
+    with desk.database.read() as session:
+        stored = session.scalars(select(EvaluationSet)).one()
+        assert (stored.label_map, stored.language) == ({"hate": "hateful", "scam": "hateful"}, "de")
+
+
 def test_labels_that_the_policy_does_not_know_are_marked_before_importing(desk: App, tmp_path: Path) -> None:
     seed(desk.database)
     path = write(tmp_path / "posts.csv", [*ROWS, ("4", "Buy now!", "spam")])

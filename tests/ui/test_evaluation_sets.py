@@ -118,4 +118,29 @@ def test_a_robustness_set_is_made_and_says_what_it_costs(sqlite_database: Databa
     # As written one of two flagged posts is a violation, disguised none is flagged.
     assert "Disguised posts cost it" in said
     assert "F1 as written" in said and "Look-alikes" in said
+    assert "Version 1 · 3 posts of checks, version 1 · language de" in said
     assert "By disguise" in {one.label for one in app.expander}
+
+
+def test_a_newer_version_that_nothing_is_evaluated_on_is_not_kept_quiet(
+    sqlite_database: Database, project: Project
+) -> None:
+    assert "There is version" not in shown(open_page("evaluation"))
+    with sqlite_database.write() as session:
+        policy = PolicyService(session).newest(project.id)
+        session.add(
+            EvaluationSet(
+                project_id=project.id,
+                name="checks",
+                number=2,
+                origin=SetOrigin.IMPORTED,
+                policy_version_id=policy.id,
+                positive_labels=("bad",),
+                rows=0,
+                hash="other labels",
+                created_by="tester",
+            )
+        )
+    said = shown(open_page("evaluation"))
+    assert "Version 1 · 3 posts" in said
+    assert "There is version 2, on which no model is evaluated yet." in said

@@ -24,9 +24,13 @@ def called(shown: EvaluationSet) -> str:
 
 def draw(shown: EvaluationSet, *, evaluated: bool) -> None:
     """Its version, posts and language, what its own labels stand for, and the button to disguise it."""
+    with get_database().read() as found:
+        service = SetService(found)
+        source, newer = service.source(shown), service.newer(shown)
+        can_be_disguised = shown.origin is not SetOrigin.ROBUSTNESS and service.made_from(shown.id) is None
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(" · ".join(_facts(shown)))
-        if evaluated and _can_be_disguised(shown):
+        st.caption(" · ".join(_facts(shown, source)))
+        if evaluated and can_be_disguised:
             st.button(
                 "Make a robustness set",
                 icon=":material/theater_comedy:",
@@ -37,23 +41,20 @@ def draw(shown: EvaluationSet, *, evaluated: bool) -> None:
                 on_click=_disguise,
                 args=(shown.id,),
             )
+    if newer is not None:
+        st.caption(f"There is version {newer.number}, on which no model is evaluated yet.")
 
 
-def _facts(shown: EvaluationSet) -> list[str]:
+def _facts(shown: EvaluationSet, source: EvaluationSet | None) -> list[str]:
     facts = [f"Version {shown.number}", numbers.things(shown.rows, "post")]
+    if source is not None:
+        facts[1] += f" of {text.label(called(source))}, version {source.number}"
     if shown.language:
         facts.append(f"language {text.label(shown.language)}")
     for label in dict.fromkeys((shown.label_map or {}).values()):
         codes = [code for code, mapped in (shown.label_map or {}).items() if mapped == label]
         facts.append(text.label(f"“{label}” stands for {', '.join(codes)}"))
     return facts
-
-
-def _can_be_disguised(shown: EvaluationSet) -> bool:
-    if shown.origin is SetOrigin.ROBUSTNESS:
-        return False
-    with get_database().read() as found:
-        return SetService(found).made_from(shown.id) is None
 
 
 def _disguise(set_id: int) -> None:

@@ -1,5 +1,7 @@
 """Sets in disguise, and what disguises cost a model, on both databases."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sqlalchemy import select
@@ -13,8 +15,10 @@ from backend.evaluation.bootstrap import bootstrap, interval
 from backend.evaluation.drop import measure_drop
 from backend.evaluation.robustness import Disguise
 from backend.evaluation.set_service import SetService
+from backend.intake.service import IntakeService
 from tests.backend.evaluation.build import add_run, add_yes_no_set, decide, frame, random_judged
 from tests.backend.evaluation.test_service import CODES, GOOD, World, world
+from tests.backend.intake.files import write_csv
 
 
 def rows_of(session: Session, set_id: int) -> list[EvaluationRow]:
@@ -143,6 +147,34 @@ def test_posts_from_an_earlier_version_cannot_be_set_beside_it_any_more(database
         found = SetService(session).drop(ingest(here, made, by_id(here, GOOD)))
         assert found is not None
         assert "Make the set again from the newest." in found.sentence
+
+
+def test_models_of_an_earlier_imported_version_are_counted(database: Database, tmp_path: Path) -> None:
+    """An imported set whose labels were put right is another version; the models wait to be scored on it."""
+    with database.write() as session:
+        here = world(session)
+        run = add_run(session, here.project, here.policy)
+
+        def imported(label: str) -> EvaluationSet:
+            rows = [["id", "text", "label"], ["a", "one", label], ["b", "two", "hateful"]]
+            path = write_csv(tmp_path / f"{label}.csv", rows)
+            report = IntakeService(session).import_evaluation_set(
+                here.project.id, path, name="checks", positive=["hateful"], person="ada"
+            )
+            return here.service.get_set(here.project.id, str(report.set_id))
+
+        said = {"a": (0.9, 0.1), "b": (0.9, 0.1)}
+        first = imported("hateful")
+        old = ingest(here, first, said)
+        ingest(here, first, said, ModelKind.RUN, run.id)
+        second = imported("fine")
+        assert (second.number, here.service.only_on_earlier(second.id)) == (2, 2)
+        assert SetService(session).newer(first) is second and SetService(session).newer(second) is None
+        ingest(here, second, said)
+        assert here.service.only_on_earlier(second.id) == 1
+        # The labels of the first are what they were.
+        assert here.service.metrics(old).any_violation.support == 2
+        assert [one.id for one in here.service.shown_sets(here.project.id)] == [second.id]
 
 
 def test_near_duplicates_are_those_of_the_posts_as_written(database: Database) -> None:
