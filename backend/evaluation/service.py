@@ -22,6 +22,8 @@ from backend.evaluation.comparison import differences, left_out, posts_of, sente
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.judging import judge_scores
+from backend.evaluation.leak_repository import LearnedRepository
+from backend.evaluation.leakage import learned_nearly, with_leaked
 from backend.evaluation.metrics import curves, measure, reliabilities
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
@@ -435,9 +437,20 @@ class EvaluationService:
             notes=said.notes,
             alone=measure_bands(judged.positive, judged.any_scores, bands or {}),
         )
-        evaluation.metrics = write_metrics(metrics)
+        evaluation.metrics = write_metrics(self._with_leaked(evaluation, judged, metrics, names))
         self._evaluations.add(evaluation, list(prediction_rows(said)))
         return evaluation
+
+    def _with_leaked(
+        self, evaluation: Evaluation, judged: Judged, metrics: Metrics, names: Mapping[str, str]
+    ) -> Metrics:
+        learned = LearnedRepository(self._session)
+        version = learned.version_of(evaluation.run_id) if evaluation.run_id is not None else None
+        if version is None:
+            return metrics
+        leaked = learned_nearly(learned, self._set(evaluation.set_id), version)
+        learner = naming.in_a_sentence(self._name(evaluation), evaluation.model_kind)
+        return with_leaked(metrics, judged, leaked, learner=learner, names=names)
 
     def _clustered(self, set_id: int, judged: Judged) -> Judged:
         """With the near-duplicates among its posts put together, as found in all of the set."""

@@ -206,6 +206,8 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
 
 
 def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
+    for report in reports:
+        comparison.notes(report)
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("#### F1 by category", anchors=False)
