@@ -386,17 +386,28 @@ class EvaluationService:
         Raises:
             InvalidInputError: the kind compares and there is no second evaluation.
         """
-        evaluation = self._evaluation(evaluation_id)
-        if kind in _OUTCOMES:
-            ids = self._evaluations.page(evaluation_id, _OUTCOMES[kind], after=after, limit=limit + 1)
-        elif other_id is None:
-            raise InvalidInputError("These posts compare two models.", "Choose a second model.")
-        else:
-            ids = self._compared(evaluation, self._evaluation(other_id), kind, after, limit + 1)
+        ids = self.post_ids(evaluation_id, kind=kind, other_id=other_id, after=after, limit=limit + 1)
         rows = self._evaluations.posts(evaluation_id, other_id, ids[:limit])
         return PostPage(
             tuple(PostRow(**row._mapping) for row in rows), ids[limit - 1] if len(ids) > limit else None
         )
+
+    def post_ids(
+        self,
+        evaluation_id: int,
+        *,
+        kind: PostKind,
+        other_id: int | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[int]:
+        """The keys of the posts that `posts` gives; all of them without a limit."""
+        evaluation = self._evaluation(evaluation_id)
+        if kind in _OUTCOMES:
+            return self._evaluations.page(evaluation_id, _OUTCOMES[kind], after=after, limit=limit)
+        if other_id is None:
+            raise InvalidInputError("These posts compare two models.", "Choose a second model.")
+        return self._compared(evaluation, self._evaluation(other_id), kind, after, limit)
 
     # Within
 
@@ -478,7 +489,7 @@ class EvaluationService:
         return shared(self._judged(a), self._judged(b))
 
     def _compared(
-        self, evaluation: Evaluation, other: Evaluation, kind: PostKind, after: int, limit: int
+        self, evaluation: Evaluation, other: Evaluation, kind: PostKind, after: int, limit: int | None
     ) -> list[int]:
         here, there = self._both(evaluation, other)
         ids = here.row_ids[posts_of(kind, here, there)]
