@@ -53,9 +53,13 @@ def build(
 
     Example: overrule dataset build --handling review
     """
+    # Looked for beforehand, because while a version is built nobody else can write.
+    with get_database().read() as session:
+        place = _project(session, project)
+        CurationService(session).look_for_leaks(place.id)
     with get_database().write() as session:
         built = CurationService(session).build(
-            _project(session, project).id,
+            place.id,
             handling,
             include_unverified=include_unverified,
             include_unanswered=include_unanswered,

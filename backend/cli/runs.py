@@ -105,8 +105,11 @@ def retrain(project: ProjectOption = None, wait: WaitOption = True, json: JsonOp
     Example: overrule retrain --detach
     """
     settings, database = get_settings(), get_database()
-    with database.write() as session:
+    with database.read() as session:
         project_id = _project(ProjectService(session), project)
+        # As before a version is built: nobody else can write while one is.
+        CurationService(session).look_for_leaks(project_id)
+    with database.write() as session:
         run = RunService(session, settings).retrain(project_id, person=settings.person)
     _see(run, wait=wait, json=json)
 

@@ -31,6 +31,7 @@ class Why(StrEnum):
 
     TEST = "in the test split"
     HELD_OUT = "also in an evaluation set"
+    NEARLY = "nearly the same as a post of"  # an evaluation set's name follows
     CANNOT_TELL = "a person could not tell"
     DISCARDED = "a person discarded it"
     NO_ANSWER = "the teacher has not answered"
@@ -64,13 +65,17 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An item with what the teacher and people said of it."""
+    """An item with what the teacher and people said of it.
+
+    `nearly` names an evaluation set, or the test split, of which it nearly repeats a post.
+    """
 
     split: Split
     held_out: bool = False
     answer: Answered | None = None
     recheck: Answered | None = None
     decision: Decided | None = None
+    nearly: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,15 @@ class Taught:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """The item is not taught."""
+    """The item is not taught. `of` ends a reason that needs a name."""
 
     why: Why
+    of: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        return f"{self.why.value} {self.of}" if self.of else self.why.value
 
 
 def handle(row: Candidate, rules: Rules) -> Taught | LeftOut:
@@ -113,6 +124,8 @@ def handle(row: Candidate, rules: Rules) -> Taught | LeftOut:
         return LeftOut(Why.TEST)
     if row.held_out:
         return LeftOut(Why.HELD_OUT)
+    if row.nearly is not None:
+        return LeftOut(Why.NEARLY, row.nearly)
     if row.decision is not None and row.decision.labels is None:
         return LeftOut(Why.CANNOT_TELL if row.decision.verdict is Verdict.CANNOT_TELL else Why.DISCARDED)
     taught = _review(row, rules) if rules.handling is Handling.REVIEW else _teacher(row, rules)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,15 @@ class DatasetRepository:
         while rows := self._session.execute(query.where(Item.id > after)).all():
             yield [Found(row[0], row[1], row[2], _candidate(*row[3:])) for row in rows]
             after = rows[-1][0]
+
+    def some(self, project_id: int, item_ids: Iterable[int]) -> Iterator[Found]:
+        """Some items of a project with what may be taught of them, oldest first."""
+        ids, query = sorted(item_ids), _candidates(project_id)
+        for start in range(0, len(ids), CHUNK):
+            part = query.where(Item.id.in_(ids[start : start + CHUNK]))
+            yield from (
+                Found(row[0], row[1], row[2], _candidate(*row[3:])) for row in self._session.execute(part)
+            )
 
     def lock_project(self, project_id: int) -> None:
         """Let no other transaction number a version of this project until this one ends."""

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 from backend import events
 from backend.curation.handling import Rules, Taught, handle
 from backend.curation.item_repository import ItemListRepository
+from backend.curation.leakage import leaks, leaks_at_once
 from backend.curation.pair_repository import PairRepository
 from backend.curation.pairs import Corrected, PairCounts, corrected
 from backend.curation.repository import DatasetRepository, Found
@@ -43,6 +45,10 @@ from training.prompt import Answer, Form, PromptError, Renderer
 _NAME = re.compile(r"\s*(?:version\s*|v)?#?(\d{1,18})\s*", re.IGNORECASE)
 _MAX_LENGTH = Config().max_length
 _EVERYTHING = ItemFilter()
+_NOT_LOOKED = (
+    "Posts that are nearly the same as one of the test split or an evaluation set are looked for when "
+    "the version is built, and left out."
+)
 
 
 class CurationService:
@@ -92,7 +98,11 @@ class CurationService:
     def preview(
         self, project_id: int, *, include_unverified: bool = False, include_unanswered: bool = False
     ) -> dict[Handling, HandlingPreview]:
-        """What each handling would give; one query counts the items for all of them."""
+        """What each handling would give; one query counts the items for all of them.
+
+        In a project of more than `LOOKED_AT_ONCE` items near-duplicates of what students are judged
+        by are left out only when they are known already; a warning says so.
+        """
         _, policy = self._policy(project_id)
         rules = [
             Rules(handling, policy.codes, include_unverified, include_unanswered) for handling in Handling
@@ -101,7 +111,24 @@ class CurationService:
         for candidate, count in self._datasets.kinds(project_id):
             for rule in rules:
                 tallies[rule.handling].add(candidate.split, handle(candidate, rule), count)
-        return {handling: tally.finish() for handling, tally in tallies.items()}
+        known = leaks_at_once(self._session, project_id)
+        apart = {} if known is None else known.apart
+        for found in self._datasets.some(project_id, apart):
+            before, now = found.candidate, _marked(found, apart).candidate
+            for rule in rules:
+                tallies[rule.handling].move(before.split, handle(before, rule), handle(now, rule))
+        previews = {handling: tally.finish() for handling, tally in tallies.items()}
+        if known is None:
+            for preview in previews.values():
+                preview.warnings.append(_NOT_LOOKED)
+        return previews
+
+    def look_for_leaks(self, project_id: int) -> int:
+        """How many training and validation posts nearly repeat one that students are judged by.
+
+        `build` looks as well, but it keeps other writers waiting; what this found it takes over.
+        """
+        return len(leaks(self._session, project_id).apart)
 
     def build(
         self,
@@ -296,9 +323,10 @@ class CurationService:
         """Store a version's rows, and with them its counts and hash."""
         rules = Rules(version.handling, policy.codes, version.include_unverified, version.include_unanswered)
         tally, digest = Tally(policy), hashlib.sha256()
+        known = leaks(self._session, version.project_id)
         for chunk in self._datasets.candidates(version.project_id):
             rows = []
-            for found in chunk:
+            for found in (_marked(each, known.apart) for each in chunk):
                 outcome = handle(found.candidate, rules)
                 tally.add(found.candidate.split, outcome)
                 if isinstance(outcome, Taught):
@@ -307,8 +335,15 @@ class CurationService:
             self._datasets.add_rows(rows)
         preview = tally.finish()
         require_enough(version.handling, preview)
-        version.counts, version.hash = as_counts(preview), digest.hexdigest()
+        version.counts = as_counts(preview) | {"apart_from": known.judging.as_counts()}
+        version.hash = digest.hexdigest()
         self._session.flush()
+
+
+def _marked(found: Found, apart: Mapping[int, str]) -> Found:
+    """The item, with the set of which it nearly repeats a post."""
+    name = apart.get(found.item_id)
+    return found if name is None else replace(found, candidate=replace(found.candidate, nearly=name))
 
 
 def _content(found: Found, taught: Taught) -> bytes:

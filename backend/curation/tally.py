@@ -22,6 +22,7 @@ _HINTS = {
     f"or build a version with “{USE_UNVERIFIED}” (--include-unverified).",
     Why.TEST: "Import more posts: a dataset needs some outside the test split.",
     Why.HELD_OUT: "Import posts that are not in an evaluation set.",
+    Why.NEARLY: "Import posts that do not nearly repeat those of the test split or an evaluation set.",
     Why.OTHER_POLICY: "Add the missing categories to the policy.",
 }
 _OTHER_HINT = "Choose a handling that leaves out less, or review more posts."
@@ -40,7 +41,7 @@ class Tally:
         """Count items that came out the same."""
         counts = self._counts
         if isinstance(outcome, LeftOut):
-            counts.left_out[outcome.why.value] = counts.left_out.get(outcome.why.value, 0) + count
+            counts.left_out[outcome.reason] = counts.left_out.get(outcome.reason, 0) + count
             return
         in_training = count if split is Split.TRAIN else 0
         counts.rows[split] += count
@@ -52,10 +53,16 @@ class Tally:
             counts.none += count
             self._train_none += in_training
 
+    def move(self, split: Split, counted: Taught | LeftOut, outcome: Taught | LeftOut) -> None:
+        """Count one item, that was counted before, as something else."""
+        self.add(split, counted, -1)
+        self.add(split, outcome)
+
     def finish(self) -> HandlingPreview:
         """What was counted, most frequent reasons first, with warnings."""
         counts = self._counts
-        counts.left_out = dict(sorted(counts.left_out.items(), key=lambda pair: -pair[1]))
+        left_out = ((reason, items) for reason, items in counts.left_out.items() if items)
+        counts.left_out = dict(sorted(left_out, key=lambda pair: -pair[1]))
         counts.warnings = list(self._warnings())
         return counts
 
@@ -115,8 +122,13 @@ def _hint(handling: Handling, left_out: Mapping[str, int]) -> str:
     """What helps most: by the most frequent reason that something can be done about."""
     if not left_out:
         return "Import posts first."
-    can_help = [why for why in left_out if why not in (Why.TEST.value, Why.HELD_OUT.value)]
-    why = Why((can_help or list(left_out))[0])
+    reasons = [_why(reason) for reason in left_out]
+    can_help = [why for why in reasons if why not in (Why.TEST, Why.HELD_OUT, Why.NEARLY)]
+    why = (can_help or reasons)[0]
     if why is Why.NO_ANSWER and handling is Handling.REVIEW:
         return f"Let the teacher answer, judge posts from scratch, or build a version {_UNANSWERED}"
     return _HINTS.get(why, _OTHER_HINT)
+
+
+def _why(reason: str) -> Why:
+    return Why.NEARLY if reason.startswith(Why.NEARLY) else Why(reason)

@@ -473,7 +473,9 @@ class EvaluationRepository:
             .order_by(Prediction.row_id)
         ).all()
 
-    def page(self, evaluation_id: int, outcomes: Sequence[Outcome], *, after: int, limit: int) -> list[int]:
+    def page(
+        self, evaluation_id: int, outcomes: Sequence[Outcome], *, after: int, limit: int | None
+    ) -> list[int]:
         """Keys of posts with these outcomes; all posts where none is given."""
         query = select(Prediction.row_id).where(
             Prediction.evaluation_id == evaluation_id, Prediction.row_id > after

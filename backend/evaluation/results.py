@@ -148,6 +148,7 @@ class Metrics:
             then "none". See `metrics.confusion` for posts with several categories.
         notes: sentences on what was left out.
         duplicates: keys of posts that are near-duplicates of each other; intervals draw them together.
+        leaked: keys of posts that nearly repeat posts that the model learned from.
         alone: what it would decide without a person, by the share of right decisions that is
             asked for; nothing for a model without probabilities.
         thresholds_for: what the thresholds were chosen for (`training.thresholds.Aim`).
@@ -168,6 +169,7 @@ class Metrics:
     confusion: tuple[tuple[int, ...], ...]
     notes: tuple[str, ...] = ()
     duplicates: tuple[tuple[int, ...], ...] = ()
+    leaked: tuple[int, ...] = ()
     alone: tuple[Alone, ...] = ()
     thresholds_for: str = "f1"
     temperature: float | None = None

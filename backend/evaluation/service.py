@@ -23,6 +23,8 @@ from backend.evaluation.comparison import differences, left_out, other_aims, pos
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.judging import Scored, judge_scores, missed_aims
+from backend.evaluation.leak_repository import LearnedRepository
+from backend.evaluation.leakage import learned_nearly, with_leaked
 from backend.evaluation.metrics import curves, measure, reliabilities
 from backend.evaluation.reasons import of_teacher
 from backend.evaluation.repository import EvaluationRepository, Size
@@ -433,17 +435,28 @@ class EvaluationService:
         Raises:
             InvalidInputError: the kind compares and there is no second evaluation.
         """
-        evaluation = self._evaluation(evaluation_id)
-        if kind in _OUTCOMES:
-            ids = self._evaluations.page(evaluation_id, _OUTCOMES[kind], after=after, limit=limit + 1)
-        elif other_id is None:
-            raise InvalidInputError("These posts compare two models.", "Choose a second model.")
-        else:
-            ids = self._compared(evaluation, self._evaluation(other_id), kind, after, limit + 1)
+        ids = self.post_ids(evaluation_id, kind=kind, other_id=other_id, after=after, limit=limit + 1)
         rows = self._evaluations.posts(evaluation_id, other_id, ids[:limit])
         return PostPage(
             tuple(PostRow(**row._mapping) for row in rows), ids[limit - 1] if len(ids) > limit else None
         )
+
+    def post_ids(
+        self,
+        evaluation_id: int,
+        *,
+        kind: PostKind,
+        other_id: int | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[int]:
+        """The keys of the posts that `posts` gives; all of them without a limit."""
+        evaluation = self._evaluation(evaluation_id)
+        if kind in _OUTCOMES:
+            return self._evaluations.page(evaluation_id, _OUTCOMES[kind], after=after, limit=limit)
+        if other_id is None:
+            raise InvalidInputError("These posts compare two models.", "Choose a second model.")
+        return self._compared(evaluation, self._evaluation(other_id), kind, after, limit)
 
     # Within
 
@@ -488,9 +501,20 @@ class EvaluationService:
             temperature=scored.temperature if scored else None,
             reasons=reasons,
         )
-        evaluation.metrics = write_metrics(metrics)
+        evaluation.metrics = write_metrics(self._with_leaked(evaluation, judged, metrics, names))
         self._evaluations.add(evaluation, list(prediction_rows(said)))
         return evaluation
+
+    def _with_leaked(
+        self, evaluation: Evaluation, judged: Judged, metrics: Metrics, names: Mapping[str, str]
+    ) -> Metrics:
+        learned = LearnedRepository(self._session)
+        version = learned.version_of(evaluation.run_id) if evaluation.run_id is not None else None
+        if version is None:
+            return metrics
+        leaked = learned_nearly(learned, self._set(evaluation.set_id), version)
+        learner = naming.in_a_sentence(self._name(evaluation), evaluation.model_kind)
+        return with_leaked(metrics, judged, leaked, learner=learner, names=names)
 
     def _clustered(self, set_id: int, judged: Judged) -> Judged:
         """With the near-duplicates among its posts put together, as found in all of the set."""
@@ -520,7 +544,7 @@ class EvaluationService:
         return shared(self._judged(a), self._judged(b))
 
     def _compared(
-        self, evaluation: Evaluation, other: Evaluation, kind: PostKind, after: int, limit: int
+        self, evaluation: Evaluation, other: Evaluation, kind: PostKind, after: int, limit: int | None
     ) -> list[int]:
         here, there = self._both(evaluation, other)
         ids = here.row_ids[posts_of(kind, here, there)]

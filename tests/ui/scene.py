@@ -16,6 +16,7 @@ from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
+from backend.text import text_hash
 from tests.backend.build import add_answer, add_item, add_judgement, add_project, add_teacher_run
 
 APP = Path(__file__).resolve().parents[2] / "ui" / "app.py"
@@ -68,7 +69,12 @@ def seed(database: Database, *, posts: int = 30, answered: bool = True) -> Proje
 
 
 def _post(session: Session, project: Project, policy: PolicyVersion, number: int) -> Item:
-    text = HOSTILE if number == 0 else f"This is post number {number}, and it says little."
+    # What follows the number is another text each time: near-duplicates of test posts are not taught.
+    text = (
+        HOSTILE
+        if number == 0
+        else f"This is post number {number}, and it says {text_hash(str(number))[:32]}."
+    )
     split = (Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split.TEST, Split.TEST)[number % 5]
     item = add_item(session, project, text, split=split)
     add_judgement(session, policy, item, _LABELS[number % 3])

@@ -3,9 +3,11 @@ from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.models import DatasetVersion, Item
+from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.db.models.jobs import JobKind
 from backend.jobs.service import JobService
+from tests.backend.build import add_item
 from tests.ui.scene import HOSTILE, open_page, press, read_as_markdown, seed, shown
 
 
@@ -67,6 +69,22 @@ def test_a_version_is_built_opened_and_built_no_second_time(sqlite_database: Dat
     press(app, "Build version")
     with sqlite_database.read() as session:
         assert [version.handling for version in session.scalars(select(DatasetVersion))] == [Handling.DROP]
+
+
+def test_what_nearly_repeats_a_test_post_is_counted_before_it_is_left_out(sqlite_database: Database) -> None:
+    project = seed(sqlite_database)
+    with sqlite_database.write() as session:
+        taught = session.scalars(select(Item).where(Item.split == Split.TRAIN).order_by(Item.id.desc()))
+        add_item(session, project, f"{next(taught).text} *!*", split=Split.TEST)
+    app = open_page("dataset")
+    app.session_state["dataset-tab"] = "Versions"
+    app.run()
+    assert not app.exception and not app.error
+    assert "nearly the same as a post of the test split" in shown(app)
+    press(app, "Build version")
+    with sqlite_database.read() as session:
+        [version] = session.scalars(select(DatasetVersion))
+    assert version.counts["left_out"]["nearly the same as a post of the test split"] == 1
 
 
 def test_what_cannot_be_built_is_said_in_words(sqlite_database: Database) -> None:

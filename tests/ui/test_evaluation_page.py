@@ -3,17 +3,20 @@ from sqlalchemy import select
 
 from backend.curation.service import CurationService
 from backend.db.engine import Database
-from backend.db.models import Item, Project, Run
+from backend.db.models import DatasetRow, Item, Project, Run
+from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.gain import write_gains
-from backend.evaluation.results import Difference, Gain
+from backend.evaluation.results import Difference, Gain, PostKind
 from backend.evaluation.service import EvaluationService
+from backend.items.repository import ItemRepository
 from backend.jobs.service import JobService
 from backend.policies.service import PolicyService
 from backend.runs.service import RunService
+from tests.backend.build import add_item, add_judgement
 from tests.ui.scene import evaluate, open_page, press, read_as_markdown, seed, shown
 
 
@@ -110,12 +113,56 @@ def test_promoting_is_asked_about_first(sqlite_database: Database, project: Proj
         assert session.get_one(Project, project.id).champion_run_id == run.id
 
 
-def test_a_wrong_post_goes_back_to_review(sqlite_database: Database, project: Project) -> None:
+def waiting(database: Database) -> list[Item]:
+    with database.read() as session:
+        return list(session.scalars(select(Item).where(Item.sent_back)))
+
+
+def test_a_wrong_post_goes_to_review_with_one_that_both_got_right(
+    sqlite_database: Database, project: Project
+) -> None:
     app = open_page("evaluation")
+    assert "takes along to review a random one that both got right" in shown(app)
     press(app, "Send to review")
+    assert not app.exception and not app.error
     assert any(button.label == "Waits in review" for button in app.button)
-    with sqlite_database.read() as session:
-        assert len(session.scalars(select(Item).where(Item.sent_back)).all()) == 1
+    assert [toast.value for toast in app.toast] == ["Sent 1 post to review and 1 that both got right."]
+    assert len(waiting(sqlite_database)) == 2
+
+
+def test_all_on_which_they_differ_go_to_review_after_a_question(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = open_page("evaluation")
+    differ = next(each for each in app.button_group if "differ" in str(each.options))
+    differ.set_value(PostKind.DIFFER).run()
+    [every] = [button for button in app.button if button.label.startswith("Send all")]
+    posts = int(every.label.split()[2])
+    every.click().run()
+    assert not waiting(sqlite_database)
+    app.button(key="send-all-confirmed").click().run()
+    assert not app.exception and not app.error
+    assert posts < len(waiting(sqlite_database)) <= 2 * posts
+    assert not any(button.label.startswith("Send all") for button in app.button)
+
+
+def test_what_a_run_nearly_learned_is_said_beside_its_figures(
+    sqlite_database: Database, project: Project
+) -> None:
+    with sqlite_database.write() as session:
+        policy, run = PolicyService(session).newest(project.id), session.scalars(select(Run)).one()
+        row = session.scalars(select(DatasetRow)).first()
+        assert row is not None
+        learned = session.get_one(Item, row.item_id)
+        add_judgement(
+            session, policy, add_item(session, project, f"{learned.text} *now*", split=Split.TEST), ("scam",)
+        )
+        ItemRepository(session).refresh(session.scalars(select(Item.id)))
+    evaluate(sqlite_database, project, policy, kind=ModelKind.RUN, right=0.9, run_id=run.id)
+    app = open_page("evaluation")
+    assert not app.exception
+    said = shown(app)
+    assert "1 of the 25 posts nearly repeats a post that run 1 learned from" in said.replace("\\", "")
 
 
 def test_a_model_is_evaluated_on_demand(sqlite_database: Database, project: Project) -> None:

@@ -139,6 +139,13 @@ def _differences(found: Comparison) -> Markup:
     )
 
 
+def notes(report: Report) -> None:
+    """What is to be known of a model's figures before they are believed."""
+    name = text.label(report.name)
+    for note in report.metrics.notes:
+        st.caption(f"{name}: {text.label(note)}")
+
+
 def bars(reports: Sequence[Report]) -> None:
     """F1 of each category under each of the models, with intervals."""
     models = _named(reports)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 from markupsafe import Markup
+from sqlalchemy.orm import Session
 
 from backend.db.engine import get_database
 from backend.evaluation.naming import in_a_sentence
 from backend.evaluation.results import Comparison, PostKind, PostPage, PostRow, Report
+from backend.evaluation.sending import Sent, send_to_review, sendable
 from backend.evaluation.service import EvaluationService
 from backend.review.service import ReviewService
 from backend.settings import get_settings
+from backend.text import things
 from ui.components import errors, session, text
 from ui.components.labels import Looks, none_chip
 from ui.components.pager import pager
@@ -57,7 +60,9 @@ def draw(reports: Sequence[Report], compared: Comparison | None, looks: Looks) -
     if not posts.rows:
         st.caption("There is no such post.")
         return
-    if not any(row.item_id for row in posts.rows):
+    if any(row.item_id for row in posts.rows):
+        _sending(reports, kind)
+    else:
         st.caption("These posts are in the evaluation set only, so there is nothing to send to review.")
     _list(posts, reports, looks)
     place.buttons(posts.next_after)
@@ -78,6 +83,7 @@ def _kinds(reports: Sequence[Report], compared: Comparison | None) -> dict[PostK
     beside = {
         PostKind.ONLY_RIGHT_HERE: f"Only {_inside(reports[0])} is right · {compared.only_a_right:,}",
         PostKind.ONLY_RIGHT_THERE: f"Only {_inside(reports[1])} is right · {compared.only_b_right:,}",
+        PostKind.DIFFER: f"They differ · {compared.only_a_right + compared.only_b_right:,}",
         PostKind.BOTH_WRONG: f"Both wrong · {compared.neither_right:,}",
     }
     return beside | alone
@@ -97,7 +103,7 @@ def _list(posts: PostPage, reports: Sequence[Report], looks: Looks) -> None:
                 text.show(_POST.format(text.post(row.text, blur=blur), _said(row, reports, looks)))
             if row.item_id is not None:
                 with step.container(horizontal_alignment="right"):
-                    send_button(row.item_id, key=f"{row.row_id}")
+                    _button(row.item_id, str(row.row_id), _send_posts, (_ids(reports), (row.row_id,)))
 
 
 def _said(row: PostRow, reports: Sequence[Report], looks: Looks) -> Markup:
@@ -120,27 +126,98 @@ def _chips(codes: Sequence[str], flagged: bool, yes_no: bool, looks: Looks) -> M
     return Markup('<span class="ov-chip ov-cx">violation</span>') if flagged else none_chip()
 
 
+def _ids(reports: Sequence[Report]) -> tuple[int, ...]:
+    return tuple(report.evaluation_id for report in reports)
+
+
+def _sending(reports: Sequence[Report], kind: PostKind) -> None:
+    """What sending a post means, and the button that sends all of a kind."""
+    evaluation_ids = _ids(reports)
+    with get_database().read() as found:
+        row_ids = EvaluationService(found).post_ids(
+            evaluation_ids[0], kind=kind, other_id=evaluation_ids[1] if len(reports) == 2 else None
+        )
+        posts = sendable(found, evaluation_ids, row_ids)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            f"Each post that a model got wrong takes along to review a random one that {_got(len(reports))} "
+            "right: labels corrected only where a model is wrong would tilt the test towards it.",
+            width="stretch",
+        )
+        if posts > 1 and st.button(f"Send all {posts:,} to review", icon=":material/undo:", key="send-all"):
+            _confirm(evaluation_ids, tuple(row_ids), posts)
+
+
+def _got(models: int) -> str:
+    return "it got" if models == 1 else "both got"
+
+
+@st.dialog("Send them to review?", icon=":material/undo:")
+def _confirm(evaluation_ids: Sequence[int], row_ids: Sequence[int], posts: int) -> None:
+    st.markdown(
+        f"**{posts:,} posts** go before all others into the review queue. Each that a model got wrong takes "
+        f"along a random one that {_got(len(evaluation_ids))} right."
+    )
+    with st.container(horizontal=True):
+        pressed = st.button(
+            "Send to review",
+            type="primary",
+            key="send-all-confirmed",
+            on_click=_send_posts,
+            args=(evaluation_ids, row_ids),
+        )
+        if pressed or st.button("Not now"):
+            st.rerun()
+
+
+def _send_posts(evaluation_ids: Sequence[int], row_ids: Sequence[int], item_id: int | None = None) -> None:
+    with errors.kept():
+        with get_database().write() as found:
+            sent = send_to_review(found, _review(found), evaluation_ids, row_ids)
+        st.session_state.setdefault(_SENT, set()).update(sent.item_ids, () if item_id is None else (item_id,))
+        st.toast(_told(sent, _got(len(evaluation_ids))), icon=":material/undo:")
+
+
+def _told(sent: Sent, got: str) -> str:
+    posts = len(sent.item_ids)
+    if not posts:
+        return "It waits in review already."
+    said = f"Sent {things(posts, 'post')} to review"
+    if sent.right:
+        said += f" and {sent.right:,} that {got} right"
+    if sent.right < sent.wrong:
+        said += f". No other that {got} right is left: the rest wait there or were judged since"
+    return f"{said}."
+
+
 def send_button(item_id: int, *, key: str) -> None:
     """The button that puts a post before all others into the review queue."""
-    sent: set[int] = st.session_state.setdefault(_SENT, set())
-    done = item_id in sent
+    _button(item_id, key, _send_item, ())
+
+
+def _button(item_id: int, key: str, send: Callable[..., None], args: tuple[object, ...]) -> None:
+    done = item_id in st.session_state.setdefault(_SENT, set())
     st.button(
         "Waits in review" if done else "Send to review",
         icon=":material/check:" if done else ":material/undo:",
         key=f"send-{key}-{item_id}",
         disabled=done,
-        on_click=_send,
-        args=(item_id,),
+        on_click=send,
+        args=(*args, item_id),
     )
 
 
-def _send(item_id: int) -> None:
-    with errors.kept(), get_database().write() as found:
-        service = ReviewService(
-            found,
-            person=session.person(),
-            browser=session.browser_id(),
-            lease_minutes=get_settings().lease_minutes,
-        )
-        service.send_back([item_id])
+def _send_item(item_id: int) -> None:
+    with errors.kept():
+        with get_database().write() as found:
+            _review(found).send_back([item_id])
         st.session_state[_SENT].add(item_id)
+
+
+def _review(found: Session) -> ReviewService:
+    return ReviewService(
+        found,
+        person=session.person(),
+        browser=session.browser_id(),
+        lease_minutes=get_settings().lease_minutes,
+    )

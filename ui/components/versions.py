@@ -58,7 +58,7 @@ def _build(looks: Looks) -> None:
     left, right = st.columns((6, 5), gap="large")
     unverified = bool(st.session_state.get("include-unverified", False))
     unanswered = bool(st.session_state.get("include-unanswered", False))
-    with get_database().read() as found:
+    with st.spinner("Counting what there is to learn"), get_database().read() as found:
         previews = CurationService(found).preview(
             session.project_id(), include_unverified=unverified, include_unanswered=unanswered
         )
@@ -99,14 +99,18 @@ def _build(looks: Looks) -> None:
 
 
 def _make(handling: Handling, unverified: bool, unanswered: bool) -> None:
-    with errors.kept(), get_database().write() as found:
-        built = CurationService(found).build(
-            session.project_id(),
-            handling,
-            include_unverified=unverified,
-            include_unanswered=unanswered,
-            person=session.person(),
-        )
+    with errors.kept():
+        # Looked for beforehand, because while a version is built nobody else can write.
+        with get_database().read() as found:
+            CurationService(found).look_for_leaks(session.project_id())
+        with get_database().write() as found:
+            built = CurationService(found).build(
+                session.project_id(),
+                handling,
+                include_unverified=unverified,
+                include_unanswered=unanswered,
+                person=session.person(),
+            )
         st.session_state[_OPEN] = built.version.id
         if built.created:
             st.toast(f"Built version {built.version.number}.", icon=":material/check:")

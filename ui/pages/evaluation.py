@@ -218,6 +218,8 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
 
 
 def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
+    for report in reports:
+        comparison.notes(report)
     parts = breakdown.load(reports)
     breakdown.over_flagging(reports, parts)
     drop.draw(reports)

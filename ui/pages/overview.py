@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from markupsafe import Markup
 
+from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import Event
 from backend.db.models.content import Agreement
@@ -135,6 +136,9 @@ def _take(step: NextStep) -> None:
 
 @errors.shown()
 def _retrain() -> None:
+    with get_database().read() as database:
+        # As before a version is built: nobody else can write while one is.
+        CurationService(database).look_for_leaks(session.project_id())
     with get_database().write() as database:
         RunService(database).retrain(session.project_id(), person=session.person())
     go("training")

@@ -47,7 +47,9 @@ class DatasetVersion(Base):
     # With handling "review": imported labels of items that the teacher has not answered.
     include_unanswered: Mapped[bool] = mapped_column(default=False)
     # {"rows": {"train": n, …}, "reasoned": n, "labels": {code: n}, "none": n,
-    #  "left_out": {why: n}, "warnings": [sentence, …]}
+    #  "left_out": {why: n}, "warnings": [sentence, …],
+    #  "apart_from": {"set_ids": [id, …], "newest_item": id}}: what its rows do not nearly repeat
+    #  posts of, the sets and the test split up to this item.
     counts: Mapped[dict[str, Any]] = mapped_column(Json)
     hash: Mapped[Hash]
     # The newest judgement that it knew: later ones are "new since".

@@ -199,7 +199,7 @@ def test_the_hash_is_over_what_is_taught_and_nothing_else(database: Database) ->
             "(--include-unanswered)",
         ),
         (
-            (Post("a", ("scam",), ()), Post("t", split=Split.TEST)),
+            (Post("a", ("scam",), ()), Post("test", split=Split.TEST)),
             Handling.DROP,
             "the teacher is wrong",
             "handling",

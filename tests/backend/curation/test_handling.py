@@ -1,5 +1,7 @@
 """What each handling teaches: a table of every case, and what always holds."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +100,15 @@ def test_the_table(case: str, handling: Handling) -> None:
 
 
 @pytest.mark.parametrize("handling", Handling)
+def test_what_nearly_repeats_a_post_of_a_set_is_never_taught(handling: Handling) -> None:
+    row = Candidate(Split.VALIDATION, answer=SCAM, decision=RIGHT, nearly="HateCheck")
+    outcome = handle(row, Rules(handling, CODES, include_unverified=True))
+    assert isinstance(outcome, LeftOut)
+    assert outcome.reason == "nearly the same as a post of HateCheck"
+    assert handle(replace(row, held_out=True), Rules(handling, CODES)) == LeftOut(Why.HELD_OUT)
+
+
+@pytest.mark.parametrize("handling", Handling)
 def test_unverified_answers_are_used_where_asked_for(handling: Handling) -> None:
     rules = Rules(handling, CODES, include_unverified=True)
     assert handle(train(SCAM, None), rules) == FIRST
@@ -156,6 +167,7 @@ CANDIDATES = st.builds(
     st.none() | ANSWERS,
     st.none() | ANSWERS,
     st.none() | DECISIONS,
+    st.none() | st.just("HateCheck"),
 )
 
 
@@ -173,7 +185,7 @@ def test_what_always_holds(row: Candidate, unverified: bool, unanswered: bool) -
         (Handling.RECHECK_KEEP, Handling.KEEP),
     ):
         assert less not in taught or more in taught
-    assert not taught or (row.split is not Split.TEST and not row.held_out)
+    assert not taught or (row.split is not Split.TEST and not row.held_out and row.nearly is None)
     if row.decision is not None:
         assert row.decision.labels is not None or not taught
         # Nothing that people decided otherwise is taught by those that leave wrong answers out.
