@@ -47,7 +47,8 @@ class DatasetVersion(Base):
     # With handling "review": imported labels of items that the teacher has not answered.
     include_unanswered: Mapped[bool] = mapped_column(default=False)
     # {"rows": {"train": n, …}, "reasoned": n, "labels": {code: n}, "none": n,
-    #  "left_out": {why: n}, "warnings": [sentence, …]}
+    #  "left_out": {why: n}, "warnings": [sentence, …]}; of a version made for a study also
+    #  "variation": how it differs from what its handling gives (backend/curation/variation.py)
     counts: Mapped[dict[str, Any]] = mapped_column(Json)
     hash: Mapped[Hash]
     # The newest judgement that it knew: later ones are "new since".
