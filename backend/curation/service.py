@@ -255,6 +255,18 @@ class CurationService:
                 }
             )
 
+    def training_sample(self, version_id: int, rows: int) -> pd.DataFrame:
+        """So many training rows, always the same, as `training_frame` has them; all where there are fewer."""
+        ids = (
+            (int(item_id), str(item_id))
+            for frame in self.training_frame(version_id, Split.TRAIN)
+            for item_id in frame["id"]
+        )
+        drawn = {str(item_id) for item_id in smallest_draw(ids, rows, seed=0)}
+        return pd.concat(
+            [frame[frame["id"].isin(drawn)] for frame in self.training_frame(version_id, Split.TRAIN)]
+        )
+
     def pair_counts(self, version_id: int) -> PairCounts:
         """How many training posts of a version there are to learn a preference from."""
         codes = self._codes(version_id)
