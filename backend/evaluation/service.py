@@ -20,7 +20,7 @@ from backend.evaluation import naming
 from backend.evaluation.alone import Bands, measure_bands
 from backend.evaluation.comparison import differences, left_out, posts_of, sentence
 from backend.evaluation.gain import gain
-from backend.evaluation.judged import Judged, shared
+from backend.evaluation.judged import Judged, all_shared, shared
 from backend.evaluation.judging import judge_scores
 from backend.evaluation.metrics import curves, measure, reliabilities
 from backend.evaluation.repository import EvaluationRepository, Size
@@ -370,6 +370,14 @@ class EvaluationService:
             ),
             notes=left_out(read_metrics(a), judged_a),
         )
+
+    def judged_together(self, evaluation_ids: Sequence[int]) -> list[Judged]:
+        """What several models said of one set, on the posts and over the categories that all share.
+
+        Args:
+            evaluation_ids: one at least, all on the same version of a set.
+        """
+        return all_shared([self._judged(self._evaluation(each)) for each in evaluation_ids])
 
     def beside_champion(self, project_id: int, run_id: int) -> Comparison | None:
         """A run (a) beside the champion (b), on the test split where both are evaluated on it.
