@@ -37,7 +37,7 @@ def _main(one: Scored) -> Figure | None:
 
 def _trained(results: Results) -> Section:
     done = len(results.cells) - len(results.missing)
-    sentences = [f"{done:,} of {things(len(results.cells), 'student')} are trained."]
+    sentences = [f"Trained: {done:,} of {things(len(results.cells), 'student')}."]
     if results.missing:
         sentences.append(f"Missing: {'; '.join(cell.name for cell in results.missing)}.")
     if len({cell.seed for cell in results.cells}) == 1:
@@ -327,7 +327,9 @@ def _left_out(results: Results) -> Section | None:
             chance = having / never[0].metrics.posts
             unseen, seen = level(never, auprc), level(shown, auprc)
             against = (
-                "" if apart is None else f", against {span(seen)} where it was: {span(apart, signed=True)}"
+                ""
+                if apart is None
+                else f", against {span(seen)} where it was shown: {span(apart, signed=True)}"
             )
             sentences.append(
                 f"{name} on {of.name}, never shown in training: AUPRC {span(unseen)}{against}. "

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -19,7 +18,7 @@ from backend.db.models import DatasetVersion, EvaluationSet, Job, Run
 from backend.db.models.content import Split
 from backend.db.models.evaluation import SetOrigin
 from backend.db.models.jobs import JobState
-from backend.errors import InvalidInputError
+from backend.errors import ConflictError, InvalidInputError
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import Inference, ScorePayload
 from backend.jobs.service import JobService
@@ -30,7 +29,7 @@ from backend.runs.views import Estimate
 from backend.settings import Settings, get_settings
 from backend.study.grid import Cell
 from backend.study.repository import StudyRepository
-from training.adapter import Card
+from training.adapter import AdapterError, Card
 from training.job import Config
 from training.prompt import Form
 
@@ -215,8 +214,13 @@ class StudyService:
         return next((job for job in unfinished if ScorePayload.model_validate(job.payload) == wanted), None)
 
     def _card(self, run: Run) -> Card:
-        adapter: Path = RunService(self._session, self._settings).adapter(run)
-        return Card.read(adapter)
+        try:
+            return Card.read(RunService(self._session, self._settings).adapter(run))
+        except AdapterError as error:
+            raise ConflictError(
+                f"The student of run {run.number} is not there any more: {error}.",
+                "Put its folder back; or change the study's settings, which trains another.",
+            ) from error
 
 
 def _learned(version: DatasetVersion) -> Learned:
