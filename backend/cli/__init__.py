@@ -29,6 +29,7 @@ ROOMS = {
     "curation": ("dataset", "export"),
     "runs": ("train", "retrain", "runs"),
     "evaluation": ("evaluate", "robustness"),
+    "study": ("study",),
     "jobs": ("jobs",),
 }
 """Each room's commands. Only the wanted room is imported: evaluation alone takes two seconds."""

@@ -15,6 +15,7 @@ from backend.cli import app
 from backend.cli.output import JsonOption, ProjectOption, out, print_json, progress_bar
 from backend.curation.export import export_decisions, export_version
 from backend.curation.service import CurationService
+from backend.curation.variation import Variation
 from backend.curation.views import Format, TaughtPage
 from backend.db.engine import get_database
 from backend.db.models import DatasetVersion, Project
@@ -209,6 +210,7 @@ def _lines(version: DatasetVersion) -> Iterator[str]:
         )
         if wanted
     ]
+    extra += Variation(**counts.get("variation", {})).words
     yield f"Version {version.number}: {', '.join([f'handling {version.handling.value}', *extra])}"
     yield f"  hash {version.hash}"
     yield (

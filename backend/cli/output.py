@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
@@ -23,6 +23,21 @@ ProjectOption = Annotated[
 
 out = Console()
 messages = Console(stderr=True)
+
+
+def changes_of(given: Sequence[str]) -> dict[str, str]:
+    """Settings by name from "name=value" each.
+
+    Raises:
+        typer.BadParameter: one is not of that form.
+    """
+    changes = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{each!r} is not of the form name=value", param_hint="--set")
+        changes[name.strip()] = value.strip()
+    return changes
 
 
 def print_json(document: Any) -> None:

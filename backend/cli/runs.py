@@ -9,7 +9,7 @@ from rich.table import Table
 
 from backend.cli import app, dry
 from backend.cli.follow import carry_out
-from backend.cli.output import JsonOption, ProjectOption, messages, out, print_facts, print_json
+from backend.cli.output import JsonOption, ProjectOption, changes_of, messages, out, print_facts, print_json
 from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import Run
@@ -74,7 +74,7 @@ def train(
     Example: overrule train --preference --set preference.beta=0.2
     """
     settings, database = get_settings(), get_database()
-    config = configure(preset, _changes(change or []) | ({"preference": "on"} if preference else {}), seed)
+    config = configure(preset, changes_of(change or []) | ({"preference": "on"} if preference else {}), seed)
     with database.write() as session:
         project_id = _project(ProjectService(session), project)
         evaluation = EvaluationService(session)
@@ -250,16 +250,6 @@ def _version(curation: CurationService, project_id: int, wanted: str) -> int:
     if not versions:
         raise InvalidInputError("There is no dataset version yet.", "Build one: overrule dataset build.")
     return versions[0].id
-
-
-def _changes(given: list[str]) -> dict[str, str]:
-    changes = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{each!r} is not of the form name=value", param_hint="--set")
-        changes[name.strip()] = value.strip()
-    return changes
 
 
 def _figures(line: ModelRow | None) -> dict[str, str] | None:

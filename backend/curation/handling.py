@@ -41,6 +41,8 @@ class Why(StrEnum):
     NOT_RECHECKED = "the teacher is wrong and was not asked again"
     WRONG_AGAIN = "the teacher is wrong, and wrong again when asked once more"
     OTHER_POLICY = "its labels are not in the policy"
+    CATEGORY = "of the category that this version never shows"
+    NOT_DRAWN = "not drawn, so that the version has as many rows as were asked for"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,9 +121,10 @@ class DatasetRepository:
         *,
         include_unverified: bool,
         include_unanswered: bool,
+        variation: Mapping[str, Any],
     ) -> DatasetVersion | None:
         """The newest version that was made with the same settings."""
-        return self._session.scalar(
+        alike = self._session.scalars(
             select(DatasetVersion)
             .where(
                 DatasetVersion.project_id == project_id,
@@ -133,8 +134,8 @@ class DatasetRepository:
                 DatasetVersion.include_unanswered == include_unanswered,
             )
             .order_by(DatasetVersion.number.desc())
-            .limit(1)
         )
+        return next((one for one in alike if one.counts.get("variation", {}) == variation), None)
 
     def versions(self, project_id: int) -> list[DatasetVersion]:
         """A project's versions, newest first."""

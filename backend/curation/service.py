@@ -14,7 +14,7 @@ import pandas as pd
 from sqlalchemy.orm import Session
 
 from backend import events
-from backend.curation.handling import Rules, Taught, handle
+from backend.curation.handling import LeftOut, Rules, Taught, Why, handle
 from backend.curation.item_repository import ItemListRepository
 from backend.curation.leakage import leaks, leaks_at_once
 from backend.curation.pair_repository import PairRepository
@@ -22,6 +22,7 @@ from backend.curation.pairs import Corrected, PairCounts, corrected
 from backend.curation.repository import DatasetRepository, Found
 from backend.curation.tally import Tally, as_counts, require_enough
 from backend.curation.teaching import segments
+from backend.curation.variation import AS_IT_IS, Variation, smallest_draw, varied
 from backend.curation.views import (
     Built,
     HandlingPreview,
@@ -137,6 +138,7 @@ class CurationService:
         *,
         include_unverified: bool = False,
         include_unanswered: bool = False,
+        variation: Variation = AS_IT_IS,
         person: str,
     ) -> Built:
         """Freeze what a handling gives now under the newest policy.
@@ -145,19 +147,26 @@ class CurationService:
         and nothing is stored.
 
         Raises:
-            InvalidInputError: there would be no training row or a single one.
+            InvalidInputError: there would be no training row or a single one, or the policy does
+                not have the category that is to be left out.
         """
         # A setting that says nothing with this handling makes no version another one.
         include_unverified = include_unverified and handling is not Handling.KEEP
         include_unanswered = include_unanswered and handling is Handling.REVIEW
         self._datasets.lock_project(project_id)
         policy_version_id, policy = self._policy(project_id)
+        if variation.leave_out is not None and variation.leave_out not in policy.codes:
+            raise InvalidInputError(
+                f"The policy has no category {variation.leave_out!r}.",
+                f"Leave out one of {', '.join(policy.codes)}.",
+            )
         newest = self._datasets.newest_like(
             project_id,
             policy_version_id,
             handling,
             include_unverified=include_unverified,
             include_unanswered=include_unanswered,
+            variation=variation.stored,
         )
         version = DatasetVersion(
             project_id=project_id,
@@ -171,7 +180,7 @@ class CurationService:
             created_by=person,
         )
         with self._session.begin_nested() as attempt:
-            self._fill(self._datasets.add(version), policy)
+            self._fill(self._datasets.add(version), policy, variation)
             if newest is not None and newest.hash == version.hash:
                 attempt.rollback()
                 return Built(newest, created=False)
@@ -179,7 +188,7 @@ class CurationService:
             self._session,
             project_id,
             person,
-            f"Built dataset version {version.number} ({handling.value}): "
+            f"Built dataset version {version.number} ({', '.join((handling.value, *variation.words))}): "
             f"{things(sum(version.counts['rows'].values()), 'row')}.",
         )
         return Built(version, created=True)
@@ -273,6 +282,18 @@ class CurationService:
                 }
             )
 
+    def training_sample(self, version_id: int, rows: int) -> pd.DataFrame:
+        """So many training rows, always the same, as `training_frame` has them; all where there are fewer."""
+        ids = (
+            (int(item_id), str(item_id))
+            for frame in self.training_frame(version_id, Split.TRAIN)
+            for item_id in frame["id"]
+        )
+        drawn = {str(item_id) for item_id in smallest_draw(ids, rows, seed=0)}
+        return pd.concat(
+            [frame[frame["id"].isin(drawn)] for frame in self.training_frame(version_id, Split.TRAIN)]
+        )
+
     def pair_counts(self, version_id: int) -> PairCounts:
         """How many training posts of a version there are to learn a preference from."""
         codes = self._codes(version_id)
@@ -319,15 +340,18 @@ class CurationService:
         newest = policies.newest(project_id)
         return newest.id, policies.training_policy(newest)
 
-    def _fill(self, version: DatasetVersion, policy: Policy) -> None:
+    def _fill(self, version: DatasetVersion, policy: Policy, variation: Variation) -> None:
         """Store a version's rows, and with them its counts and hash."""
         rules = Rules(version.handling, policy.codes, version.include_unverified, version.include_unanswered)
+        drawn = self._drawn(version.project_id, rules, variation)
         tally, digest = Tally(policy), hashlib.sha256()
         known = leaks(self._session, version.project_id)
         for chunk in self._datasets.candidates(version.project_id):
             rows = []
             for found in (_marked(each, known.apart) for each in chunk):
-                outcome = handle(found.candidate, rules)
+                outcome = varied(found.external_id, found.candidate, rules, variation)
+                if drawn is not None and _is_training(found, outcome) and found.item_id not in drawn:
+                    outcome = LeftOut(Why.NOT_DRAWN)
                 tally.add(found.candidate.split, outcome)
                 if isinstance(outcome, Taught):
                     digest.update(_content(found, outcome))
@@ -335,9 +359,31 @@ class CurationService:
             self._datasets.add_rows(rows)
         preview = tally.finish()
         require_enough(version.handling, preview)
+        preview.warnings += variation.warnings()
         version.counts = as_counts(preview) | {"apart_from": known.judging.as_counts()}
+        if variation.stored:
+            version.counts |= {"variation": variation.stored}
         version.hash = digest.hexdigest()
         self._session.flush()
+
+    def _drawn(self, project_id: int, rules: Rules, variation: Variation) -> frozenset[int] | None:
+        """The items that may be learned where there may only be so many; None where all may."""
+        if variation.rows is None:
+            return None
+        return smallest_draw(
+            (
+                (found.item_id, found.external_id)
+                for chunk in self._datasets.candidates(project_id)
+                for found in chunk
+                if _is_training(found, varied(found.external_id, found.candidate, rules, variation))
+            ),
+            variation.rows,
+            variation.seed,
+        )
+
+
+def _is_training(found: Found, outcome: Taught | LeftOut) -> bool:
+    return found.candidate.split is Split.TRAIN and isinstance(outcome, Taught)
 
 
 def _marked(found: Found, apart: Mapping[int, str]) -> Found:

@@ -68,6 +68,11 @@ def bootstrap(models: Sequence[Judged], *, resamples: int = RESAMPLES, seed: int
     return [_join([part[index] for part in parts]) for index in range(len(models))]
 
 
+def exactly(model: Judged) -> Samples:
+    """The figures on the posts as they are, as one resample that drew each post once."""
+    return _sample(np.ones((len(model), 1), dtype=np.float32), model)
+
+
 def interval(samples: Floats, level: float = 0.95) -> Interval | None:
     """The percentile interval of what is known; None where nothing is."""
     known = samples[np.isfinite(samples)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,13 @@ def shared(a: Judged, b: Judged) -> tuple[Judged, Judged]:
     codes = [code for code in a.codes if code in b.codes]
     _, in_a, in_b = np.intersect1d(a.row_ids, b.row_ids, assume_unique=True, return_indices=True)
     return a.take(in_a).over(codes), b.take(in_b).over(codes)
+
+
+def all_shared(models: Sequence[Judged]) -> list[Judged]:
+    """All on the posts that all were judged on, over the categories that all know."""
+    rows = reduce(np.intersect1d, (model.row_ids for model in models))
+    codes = [code for code in models[0].codes if all(code in model.codes for model in models)]
+    return [model.take(np.isin(model.row_ids, rows)).over(codes) for model in models]
 
 
 def membership(labels: Sequence[Iterable[str]], codes: Sequence[str]) -> Bools:

@@ -13,8 +13,10 @@ from backend.evaluation.results import ModelRow
 _DEFAULT = "default"
 
 
-def model_name(kind: ModelKind, model: str, run_number: int | None) -> str:
-    """As a table shows it: "Run 2", "Teacher gpt-5-mini", "Base model", "Word list, version 3"."""
+def model_name(kind: ModelKind, model: str, run_number: int | None, inference: str | None = None) -> str:
+    """As a table shows it: "Run 2", "Run 2, reasoned", "Teacher gpt-5-mini", "Word list, version 3"."""
+    if inference is not None:
+        return f"{model_name(kind, model, run_number)}, {inference}"
     if kind is ModelKind.RUN:
         return f"Run {run_number}"
     if kind is ModelKind.TEACHER:

@@ -382,10 +382,20 @@ class EvaluationRepository:
         return evaluation
 
     def newest(
-        self, set_id: int, kind: ModelKind, *, model: str | None = None, run_id: int | None = None
+        self,
+        set_id: int,
+        kind: ModelKind,
+        *,
+        model: str | None = None,
+        run_id: int | None = None,
+        inference: str | None = None,
     ) -> Evaluation | None:
         """A model's newest evaluation on a set; any model of the kind where none is named."""
-        query = select(Evaluation).where(Evaluation.set_id == set_id, Evaluation.model_kind == kind)
+        query = select(Evaluation).where(
+            Evaluation.set_id == set_id,
+            Evaluation.model_kind == kind,
+            Evaluation.inference.is_not_distinct_from(inference),
+        )
         if model is not None:
             query = query.where(Evaluation.model == model)
         if run_id is not None:
@@ -444,12 +454,16 @@ class EvaluationRepository:
         )
 
     def of_run(self, run_id: int) -> list[Evaluation]:
-        """A run's evaluations, those on the test split first, then the newest."""
+        """A run's evaluations, asked as it is by itself: on the test split first, then the newest."""
         return list(
             self._session.scalars(
                 select(Evaluation)
                 .join(EvaluationSet, EvaluationSet.id == Evaluation.set_id)
-                .where(Evaluation.run_id == run_id, Evaluation.model_kind == ModelKind.RUN)
+                .where(
+                    Evaluation.run_id == run_id,
+                    Evaluation.model_kind == ModelKind.RUN,
+                    Evaluation.inference.is_(None),
+                )
                 .order_by(EvaluationSet.origin != SetOrigin.TEST_SPLIT, Evaluation.id.desc())
             )
         )

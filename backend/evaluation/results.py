@@ -206,7 +206,10 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One model's line in a set's table: its newest evaluation on it."""
+    """One model's line in a set's table: its newest evaluation on it.
+
+    `inference` is how it was asked, "direct" or "reasoned"; None as it is asked by itself.
+    """
 
     evaluation_id: int
     set_id: int
@@ -227,6 +230,7 @@ class ModelRow:
     any_auprc: float | None
     exact_match: float | None
     created_at: datetime
+    inference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from backend.evaluation.alone import measure_bands
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import differences, left_out, other_aims, posts_of, sentence
 from backend.evaluation.gain import gain
-from backend.evaluation.judged import Judged, shared
+from backend.evaluation.judged import Judged, all_shared, shared
 from backend.evaluation.judging import Scored, judge_scores, missed_aims
 from backend.evaluation.leak_repository import LearnedRepository
 from backend.evaluation.leakage import learned_nearly, with_leaked
@@ -52,7 +52,7 @@ from backend.evaluation.stored import (
     write_metrics,
     yes_no,
 )
-from backend.jobs.payloads import ScorePayload
+from backend.jobs.payloads import Inference, ScorePayload
 from backend.jobs.service import JobService
 from backend.near_duplicates import clusters
 from training.thresholds import BEST_F1, Aim
@@ -149,10 +149,17 @@ class EvaluationService:
     # Evaluations
 
     def is_evaluated(
-        self, set_id: int, kind: ModelKind, *, model: str | None = None, run_id: int | None = None
+        self,
+        set_id: int,
+        kind: ModelKind,
+        *,
+        model: str | None = None,
+        run_id: int | None = None,
+        inference: str | None = None,
     ) -> bool:
-        """Whether a model has an evaluation on this version of a set."""
-        return self._evaluations.newest(set_id, kind, model=model, run_id=run_id) is not None
+        """Whether a model, asked in this way, has an evaluation on this version of a set."""
+        found = self._evaluations.newest(set_id, kind, model=model, run_id=run_id, inference=inference)
+        return found is not None
 
     def ingest(
         self,
@@ -163,6 +170,7 @@ class EvaluationService:
         run_id: int | None = None,
         policy_version_id: int,
         prompt_hash: str | None,
+        inference: str | None = None,
         validation: pd.DataFrame,
         predictions: pd.DataFrame,
         knows_categories: bool = True,
@@ -175,6 +183,7 @@ class EvaluationService:
         Args:
             model: the base model's name, or a baseline's (`baselines.names.BaselineModel`).
             policy_version_id: the one that the model was scored under.
+            inference: how it was asked; None as it is asked by itself.
             validation: the trainer's frame (id, p_<code>…, any_violation where given), ids being items';
                 thresholds are chosen on what stands for these items.
             predictions: the same for the set, ids being its rows'.
@@ -198,6 +207,7 @@ class EvaluationService:
             run_id=run_id,
             policy_version_id=policy_version_id,
             prompt_hash=prompt_hash,
+            inference=inference,
             thresholds=scored.thresholds,
             job_id=job_id,
             created_by=person,
@@ -271,9 +281,19 @@ class EvaluationService:
         )
 
     def start_scoring(
-        self, project_id: int, *, run_ids: Sequence[int], base: bool, set_ids: Sequence[int], person: str
+        self,
+        project_id: int,
+        *,
+        run_ids: Sequence[int],
+        base: bool,
+        set_ids: Sequence[int],
+        inference: Inference | None = None,
+        person: str,
     ) -> Job:
         """Make the job that scores models on sets.
+
+        Args:
+            inference: how they are asked; each as it is asked by itself where not given.
 
         Raises:
             InvalidInputError: there is nothing to score, or a run has no student yet.
@@ -291,12 +311,15 @@ class EvaluationService:
         if any(one.project_id != project_id for one in sets):
             raise NotFoundError("A chosen set belongs to another project.", "Choose the project's own sets.")
         models = ["base model"] * base + [f"run {runs[run_id]}" for run_id in run_ids]
-        title = f"Score {', '.join(models)} on {', '.join(one.name for one in sets)}"
+        asked = "" if inference is None else f", {inference},"
+        title = f"Score {', '.join(models)}{asked} on {', '.join(one.name for one in sets)}"
         return JobService(self._session).create(
             project_id,
             JobKind.SCORE,
             title=title,
-            payload=ScorePayload(run_ids=tuple(run_ids), base=base, set_ids=tuple(set_ids)),
+            payload=ScorePayload(
+                run_ids=tuple(run_ids), base=base, set_ids=tuple(set_ids), inference=inference
+            ),
             person=person,
         )
 
@@ -311,14 +334,17 @@ class EvaluationService:
         champion_run_id = project.champion_run_id if project else None
         evaluations = self._evaluations.newest_of_each(project_id, set_id)
         # Without a champion run it is the base model that counts: the one scored last.
-        base_id = max((one.id for one, _ in evaluations if one.model_kind is ModelKind.BASE), default=None)
+        base_id = max(
+            (one.id for one, _ in evaluations if one.model_kind is ModelKind.BASE and one.inference is None),
+            default=None,
+        )
         rows = [
             model_row(
                 evaluation,
                 number,
                 champion=evaluation.id == base_id
                 if champion_run_id is None
-                else evaluation.run_id == champion_run_id,
+                else evaluation.run_id == champion_run_id and evaluation.inference is None,
             )
             for evaluation, number in evaluations
         ]
@@ -395,6 +421,14 @@ class EvaluationService:
             ),
             notes=(*left_out(read_metrics(a), judged_a), *other_aims(read_metrics(a), read_metrics(b))),
         )
+
+    def judged_together(self, evaluation_ids: Sequence[int]) -> list[Judged]:
+        """What several models said of one set, on the posts and over the categories that all share.
+
+        Args:
+            evaluation_ids: one at least, all on the same version of a set.
+        """
+        return all_shared([self._judged(self._evaluation(each)) for each in evaluation_ids])
 
     def beside_champion(self, project_id: int, run_id: int) -> Comparison | None:
         """A run (a) beside the champion (b), on the test split where both are evaluated on it.
@@ -474,7 +508,7 @@ class EvaluationService:
 
     def _name(self, evaluation: Evaluation) -> str:
         number = self._evaluations.run_number(evaluation.run_id) if evaluation.run_id else None
-        return naming.model_name(evaluation.model_kind, evaluation.model, number)
+        return naming.model_name(evaluation.model_kind, evaluation.model, number, evaluation.inference)
 
     def _store(
         self,

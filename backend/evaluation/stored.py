@@ -81,7 +81,7 @@ def model_row(evaluation: Evaluation, run_number: int | None, *, champion: bool)
         evaluation_id=evaluation.id,
         set_id=evaluation.set_id,
         kind=evaluation.model_kind,
-        name=naming.model_name(evaluation.model_kind, evaluation.model, run_number),
+        name=naming.model_name(evaluation.model_kind, evaluation.model, run_number, evaluation.inference),
         model=evaluation.model,
         run_id=evaluation.run_id,
         champion=champion,
@@ -97,6 +97,7 @@ def model_row(evaluation: Evaluation, run_number: int | None, *, champion: bool)
         any_auprc=metrics.any_violation.auprc,
         exact_match=metrics.exact_match,
         created_at=evaluation.created_at,
+        inference=evaluation.inference,
     )
 
 

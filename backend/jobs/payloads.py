@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+Inference = Literal["direct", "reasoned"]
+"""How a student is asked: for the labels alone, or for a reason first."""
+
 
 class Payload(BaseModel):
     """A job's payload as it lies in its row."""
@@ -17,19 +20,25 @@ class TrainPayload(Payload):
     """A fine-tune; its run is the one that points at the job.
 
     `champion_job_id` scores the champion on those of the sets that it was never scored on, so
-    that challenger and champion stand side by side.
+    that challenger and champion stand side by side. `learned` is how many of the rows that it
+    learns are scored too, to see by how much they come out better than others.
     """
 
     set_ids: tuple[int, ...] = ()
     champion_job_id: int | None = None
+    learned: int = 0
 
 
 class ScorePayload(Payload):
-    """Models to score on sets: runs, and the base model where asked for."""
+    """Models to score on sets: runs, and the base model where asked for.
+
+    `inference` is how they are asked; where it is None, each as it is asked by itself.
+    """
 
     run_ids: tuple[int, ...] = ()
     base: bool = False
     set_ids: tuple[int, ...]
+    inference: Inference | None = None
 
 
 class ExportPayload(Payload):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -80,6 +81,7 @@ class Scoring:
                     run_id=model.run_id,
                     policy_version_id=model.policy_version_id,
                     prompt_hash=hashes["prompt"],
+                    inference=payload.inference,
                     validation=validation,
                     predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id)),
                     aim=model.config.aim,
@@ -116,6 +118,7 @@ class Scoring:
             adapter=None if model.adapter is None else str(model.adapter),
             sets=(THRESHOLDS, *(job_folder.set_name(set_id) for set_id in payload.set_ids)),
             prompt_hash=model.prompt_hash,
+            **_asked(payload),
         ).write(folder)
 
     def _models(self, job: Job, payload: ScorePayload) -> list[_Model]:
@@ -150,3 +153,8 @@ class Scoring:
             RunService(self._session, self._settings).adapter(run),
             run.prompt_hash,
         )
+
+
+def _asked(payload: ScorePayload) -> dict[str, Any]:
+    # MERGE: becomes `inference=payload.inference` above once the trainer's Job has that field.
+    return {} if payload.inference is None else {"inference": payload.inference}

@@ -15,6 +15,8 @@ from backend.errors import OverruleError
 from training.job import THRESHOLDS, Job
 
 VALIDATION = "validation"
+LEARNED = "learned"
+"""The set of those rows that are learned and scored too."""
 
 _SCHEMA = pa.schema(
     [
@@ -56,6 +58,11 @@ def write_rows(path: Path, frames: Iterable[pd.DataFrame]) -> int:
 def write_pairs(path: Path, frames: Iterable[pd.DataFrame]) -> int:
     """Write pairs likewise: the same columns, and rejected_labels, rejected_analysis, rejected_harmful."""
     return _write(path, frames, _PAIR_SCHEMA)
+
+
+def write_texts(path: Path, frame: pd.DataFrame) -> int:
+    """Write posts to score likewise: of the columns only id and text."""
+    return _write(path, [frame], pa.schema([_SCHEMA.field("id"), _SCHEMA.field("text")]))
 
 
 def _write(path: Path, frames: Iterable[pd.DataFrame], schema: pa.Schema) -> int:

@@ -105,6 +105,7 @@ class RunRepository:
                 Evaluation.model_kind == ModelKind.BASE,
                 Evaluation.model == base_model,
                 Evaluation.policy_version_id == policy_version_id,
+                Evaluation.inference.is_(None),
             )
             .limit(1)
         )

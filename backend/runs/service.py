@@ -58,6 +58,7 @@ class RunService:
         base_model: str | None = None,
         seed: int | None = None,
         set_ids: Sequence[int] = (),
+        learned: int = 0,
         person: str,
     ) -> Run:
         """Make a run and the job that carries it out.
@@ -73,6 +74,7 @@ class RunService:
             base_model: a folder, a hub id or "default"; the settings' where not given.
             seed: the settings' own where not given.
             set_ids: evaluation sets to score beside the test split, which always is.
+            learned: how many of the rows that it learns to score too.
             person: who starts it.
 
         Raises:
@@ -94,7 +96,7 @@ class RunService:
             project_id,
             JobKind.TRAIN,
             title=f"Fine-tune on dataset version {version.number}",
-            payload=TrainPayload(set_ids=sets),
+            payload=TrainPayload(set_ids=sets, learned=learned),
             person=person,
         )
         run = self._runs.add(
@@ -112,7 +114,9 @@ class RunService:
         )
         job.title = f"Run {run.number}: dataset version {version.number}, {run.preset}"
         champion_job = self._score_champion(project_id, sets, person)
-        job.payload = TrainPayload(set_ids=sets, champion_job_id=champion_job).model_dump(mode="json")
+        job.payload = TrainPayload(set_ids=sets, champion_job_id=champion_job, learned=learned).model_dump(
+            mode="json"
+        )
         events.record(
             self._session, project_id, person, f"Run {run.number} on dataset version {version.number} started"
         )
@@ -219,7 +223,8 @@ class RunService:
         if job_folder.is_prepared(folder):
             return
         evaluation, curation = EvaluationService(self._session), CurationService(self._session)
-        set_ids = self._payload(run).set_ids
+        payload = self._payload(run)
+        set_ids = payload.set_ids
         config = Config.model_validate(run.config)
         version_id = run.dataset_version_id
         for split, name in ((Split.TRAIN, "train"), (Split.VALIDATION, job_folder.VALIDATION)):
@@ -232,13 +237,22 @@ class RunService:
             path.parent.mkdir(parents=True, exist_ok=True)
             evaluation.write_set(set_id, path)
         evaluation.write_validation(run.project_id, folder / "sets" / f"{THRESHOLDS}.parquet")
+        if payload.learned:
+            job_folder.write_texts(
+                folder / "sets" / f"{job_folder.LEARNED}.parquet",
+                curation.training_sample(version_id, payload.learned),
+            )
         policies = PolicyService(self._session)
         TrainerJob(
             kind="train",
             base_model=run.base_model,
             policy=policies.training_policy(policies.get(run.policy_version_id)),
             config=config,
-            sets=(THRESHOLDS, *(job_folder.set_name(set_id) for set_id in set_ids)),
+            sets=(
+                THRESHOLDS,
+                *(job_folder.set_name(set_id) for set_id in set_ids),
+                *([job_folder.LEARNED] if payload.learned else []),
+            ),
             score_base=any(not self._base_is_scored(run, set_id) for set_id in set_ids),
         ).write(folder)
 
@@ -271,6 +285,16 @@ class RunService:
         run.result = result
         events.record(self._session, run.project_id, run.created_by, f"Run {run.number} finished")
         self._session.flush()
+
+    def scores_on_learned(self, run: Run) -> pd.DataFrame | None:
+        """What a run's student says of rows that it learned (`job_folder.read_predictions`).
+
+        None where it was not asked to score any, or has not finished.
+        """
+        folder = Path(JobService(self._session, self._settings).get(run.job_id).folder or "")
+        if not job_folder.has_predictions(folder, job_folder.LEARNED):
+            return None
+        return job_folder.read_predictions(folder, job_folder.LEARNED)
 
     def preference_gains(self, run_id: int) -> Sequence[Gain]:
         """What a run's preference step brought, on each set that it was scored on in its own job."""
@@ -327,7 +351,7 @@ class RunService:
         evaluation = EvaluationService(self._session)
         tests = [found for found in evaluation.shown_sets(project_id) if found.origin is SetOrigin.TEST_SPLIT]
         rows = evaluation.table(project_id, tests[0].id) if tests else []
-        return {row.run_id: row for row in rows if row.run_id is not None}
+        return {row.run_id: row for row in rows if row.run_id is not None and row.inference is None}
 
     def _frames(self, version_id: int, split: Split) -> Iterable[pd.DataFrame]:
         return CurationService(self._session).training_frame(version_id, split)

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from backend.base_models import display_name, local_folder
 from backend.curation.service import CurationService
+from backend.curation.variation import Variation
 from backend.curation.views import USE_UNANSWERED, USE_UNVERIFIED, HandlingPreview, TaughtRow
 from backend.db.engine import get_database
 from backend.db.models import DatasetVersion
@@ -178,8 +179,10 @@ def _handled(version: DatasetVersion) -> Markup:
         )
         if included
     ]
-    more = faint(f" with {' and '.join(with_these)}") if with_these else Markup("")
-    return Markup("{}{}").format(words.handling(version.handling), more)
+    more = [f"with {' and '.join(with_these)}"] if with_these else []
+    more += Variation(**version.counts.get("variation", {})).words
+    said = faint(f" {', '.join(more)}") if more else Markup("")
+    return Markup("{}{}").format(words.handling(version.handling), said)
 
 
 def _version(version: DatasetVersion, looks: Looks) -> None:

@@ -50,6 +50,8 @@ class DatasetVersion(Base):
     #  "left_out": {why: n}, "warnings": [sentence, …],
     #  "apart_from": {"set_ids": [id, …], "newest_item": id}}: what its rows do not nearly repeat
     #  posts of, the sets and the test split up to this item.
+    # A version made for a study also has "variation": how it differs from what its handling gives
+    # (backend/curation/variation.py).
     counts: Mapped[dict[str, Any]] = mapped_column(Json)
     hash: Mapped[Hash]
     # The newest judgement that it knew: later ones are "new since".

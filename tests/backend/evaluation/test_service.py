@@ -26,6 +26,7 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.baselines.names import Baseline, BaselineModel
+from backend.evaluation.naming import pick
 from backend.evaluation.results import ANY, PostKind, Reasons
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
@@ -67,6 +68,7 @@ class World:
         kind: ModelKind = ModelKind.BASE,
         run_id: int | None = None,
         aim: Aim = BEST_F1,
+        inference: str | None = None,
     ) -> Evaluation:
         return self.service.ingest(
             evaluation_set.id,
@@ -75,6 +77,7 @@ class World:
             run_id=run_id,
             policy_version_id=self.policy.id,
             prompt_hash="hash",
+            inference=inference,
             validation=frame(self.validation, CODES),
             predictions=self.predictions(evaluation_set, said),
             aim=aim,
@@ -327,6 +330,33 @@ def test_the_table_has_each_models_newest_line_and_the_champion(database: Databa
         assert here.service.is_evaluated(frozen.id, ModelKind.RUN, run_id=run.id)
         assert not here.service.is_evaluated(frozen.id, ModelKind.TEACHER)
         assert not here.service.is_evaluated(frozen.id, ModelKind.BASE, model="another")
+
+
+def test_a_student_asked_for_a_reason_first_has_a_line_of_its_own(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        run = add_run(session, here.project, here.policy)
+        here.project.champion_run_id = run.id
+        here.ingest(frozen, GOOD, ModelKind.RUN, run.id, inference="reasoned")
+        is_evaluated = here.service.is_evaluated
+        assert is_evaluated(frozen.id, ModelKind.RUN, run_id=run.id, inference="reasoned")
+        assert not is_evaluated(frozen.id, ModelKind.RUN, run_id=run.id)
+        assert (
+            here.service.with_champion(
+                here.project.id, add_run(session, here.project, here.policy, number=2).id
+            )
+            is None
+        )
+        itself = here.ingest(frozen, BAD, ModelKind.RUN, run.id)
+        table = here.service.table(here.project.id, frozen.id)
+        assert [(row.name, row.inference, row.champion) for row in table] == [
+            ("Run 1, reasoned", "reasoned", False),
+            ("Run 1", None, True),
+        ]
+        assert pick(table, "run 1").evaluation_id == itself.id
+        assert pick(table, "run 1, reasoned").name == "Run 1, reasoned"
+        assert pick(table, "champion").evaluation_id == itself.id
 
 
 def test_a_version_frozen_since_hides_no_figures(database: Database) -> None:
@@ -587,7 +617,12 @@ def test_a_scoring_job_is_made(database: Database) -> None:
             here.project.id, run_ids=[run.id], base=True, set_ids=[frozen.id], person="ada"
         )
         assert (job.kind, job.title) == (JobKind.SCORE, "Score base model, run 1 on test")
-        assert job.payload == {"run_ids": [run.id], "base": True, "set_ids": [frozen.id]}
+        assert job.payload == {
+            "run_ids": [run.id],
+            "base": True,
+            "set_ids": [frozen.id],
+            "inference": None,
+        }
 
 
 def test_a_scoring_job_needs_something_to_score(database: Database) -> None:

@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from backend import events
+from backend.curation.service import CurationService
 from backend.db.engine import Database
 from backend.db.models import Evaluation, Job, Project, Run
 from backend.db.models.content import Item, Split
@@ -93,6 +94,27 @@ def test_what_comes_back_becomes_evaluations_the_base_models_once(database: Data
         assert newest.headline.run_id == second.id
         said = [event.text for event in events.latest(session, project.id)]
         assert "Run 2 finished" in said[0]
+
+
+def test_some_of_what_is_learned_is_scored_where_it_is_asked_for(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        version = add_version(session, project)
+        service, curation = RunService(session), CurationService(session)
+        plain = start(session, project)
+        finish(session, plain)
+        assert service.scores_on_learned(plain) is None
+        run = service.start(project.id, version_id=version.id, learned=5, person="ada")
+        assert service.scores_on_learned(run) is None
+        folder = finish(session, run)
+        scores = service.scores_on_learned(run)
+        sample = curation.training_sample(version.id, 5)
+        assert scores is not None
+        assert scores["id"].tolist() == sample["id"].tolist()
+        assert set(scores["id"]) < set(pd.read_parquet(folder / "train.parquet")["id"])
+        assert curation.training_sample(version.id, 99).shape[0] == COUNTS[Split.TRAIN]
+        # It is no evaluation set: nobody compares models on what one of them has learned.
+        assert kinds(session).count(ModelKind.RUN) == 2
 
 
 def test_a_preference_step_gets_its_pairs_and_is_judged_beside_the_run_without_it(

@@ -1,0 +1,444 @@
+"""What follows from a study, in plain sentences and tables. Values in, values out.
+
+All figures are means over seeds with the intervals of `backend.study.intervals`. Settings are compared
+pair by pair: the same seed, and the same in all that is not compared. A seed that lacks any of the
+settings in a mean does not count in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+from backend.evaluation.comparison import share_text, with_interval
+from backend.evaluation.results import SIGNIFICANCE
+from backend.evaluation.significance import holm
+from backend.study.grid import Cell
+from backend.study.intervals import Estimate, Figure
+from backend.study.means import difference, level, setting
+from backend.study.scored import OfSet, Results, Scored
+from backend.study.tables import Section, Shown, Table, Value, inside, span
+from backend.text import things
+
+
+def findings(results: Results) -> list[Section]:
+    """Every question that the cells can answer; the others are not raised."""
+    sections = (_trained(results), _handlings(results), _reasons(results), _overfitting(results))
+    more = (_sizes(results), _languages(results), _left_out(results), _all(results))
+    return [section for section in (*sections, *more) if section is not None]
+
+
+def _main(one: Scored) -> Figure | None:
+    return one.main
+
+
+# The questions
+
+
+def _trained(results: Results) -> Section:
+    done = len(results.cells) - len(results.missing)
+    sentences = [f"Trained: {done:,} of {things(len(results.cells), 'student')}."]
+    if results.missing:
+        sentences.append(f"Missing: {'; '.join(cell.name for cell in results.missing)}.")
+    if len({cell.seed for cell in results.cells}) == 1:
+        sentences.append(
+            "There is one seed: the intervals are for other posts only, and what another seed would give "
+            "is not known."
+        )
+    by_setting: dict[tuple[str, ...], list[Scored]] = {}
+    for one in results.scored:
+        if one.by_itself and one.of.id == results.scored[0].of.id:
+            cell = one.cell
+            key = (cell.handling_name, cell.answers, cell.size, cell.leave_out or "")
+            by_setting.setdefault(key, []).append(one)
+    rows = tuple(
+        (
+            *key,
+            _range(one.rows.rows for one in found),
+            _range(one.rows.reasoned for one in found),
+            ", ".join(str(one.run.number) for one in found),
+        )
+        for key, found in by_setting.items()
+    )
+    heads = ("handling", "answers", "size", "without", "training rows", "rows with a reason", "runs")
+    table = Table("What was learned; rows with a reason are counted with those for validation.", heads, rows)
+    return Section("What was trained", (*sentences, *results.notes), (table,) if rows else ())
+
+
+def _handlings(results: Results) -> Section | None:
+    sentences: list[str] = []
+    tables = []
+    for of in results.sets:
+        for size, words in (("all", "each with all its rows"), ("matched", "all with as many rows")):
+            for simulated in (False, True):
+                found = [
+                    one
+                    for one in _on(results, of)
+                    if one.by_itself and one.cell.size == size and one.cell.leave_out is None
+                ]
+                real = [one for one in found if one.cell.repaired is None]
+                names = list(dict.fromkeys(one.cell.handling_name for one in (found if simulated else real)))
+                if len(names) < 2 or (simulated and len(found) == len(real)):
+                    continue
+                about = f"{of.name}, {words}{', the simulated ones among them' if simulated else ''}"
+                sentence, table = _ranking(about, of, found if simulated else real, names)
+                sentences.append(sentence)
+                tables.append(table)
+    return Section("Which handling wins", tuple(sentences), tuple(tables)) if tables else None
+
+
+def _ranking(about: str, of: OfSet, scored: Sequence[Scored], names: Sequence[str]) -> tuple[str, Table]:
+    groups = {name: [one for one in scored if one.cell.handling_name == name] for name in names}
+    levels = {name: level(group, _main) for name, group in groups.items()}
+    pairs = list(combinations(names, 2))
+    apart = {(a, b): difference(groups[a], groups[b], _main, _but_handling) for a, b in pairs}
+    chances = holm([one.p if one is not None else None for one in apart.values()])
+    clear = {pair for pair, p in zip(pairs, chances, strict=True) if p is not None and p < SIGNIFICANCE}
+    rows = tuple((name, Shown(levels[name])) for name in names)
+    rows += tuple((f"{a} − {b}", Shown(one, signed=True)) for (a, b), one in apart.items())
+    table = Table(f"{_capital(of.measure)} on {about}.", ("handling", of.measure), rows)
+    return _winner(about, of, levels, apart, clear), table
+
+
+def _winner(
+    about: str,
+    of: OfSet,
+    levels: Mapping[str, Estimate | None],
+    apart: Mapping[tuple[str, str], Estimate | None],
+    clear: set[tuple[str, str]],
+) -> str:
+    """Who wins, every pair having been looked at (Holm)."""
+    known = {name: one for name, one in levels.items() if one is not None}
+    if len(known) < 2:
+        return f"On {about}: too few students are there to compare."
+    best = max(known, key=lambda name: known[name].value)
+    ahead = {a if b == best else b: (a, b) for a, b in apart if best in (a, b)}
+    won = [name for name, pair in ahead.items() if pair in clear and _lead(best, pair, apart) > 0]
+    rest = [name for name in ahead if name not in won and name in known]
+    figure = f"{of.measure} {inside(known[best])}"
+    if not rest:
+        return f"On {about}: {best} wins ({figure}), {_leads(best, won, ahead, apart)}."
+    same = all(_lead(best, ahead[name], apart) == 0 for name in rest) and not won
+    if same:
+        return f"On {about}: no handling differs from another ({figure})."
+    start = f"On {about}: no handling clearly wins. {best} is highest ({figure})"
+    beaten = f"; clearly {_leads(best, won, ahead, apart)}" if won else ""
+    return f"{start}{beaten}; not clearly {_leads(best, rest, ahead, apart)}."
+
+
+def _leads(
+    best: str,
+    names: Sequence[str],
+    ahead: Mapping[str, tuple[str, str]],
+    apart: Mapping[tuple[str, str], Estimate | None],
+) -> str:
+    return "ahead of " + " and ".join(
+        f"{name} ({inside(_towards(best, ahead[name], apart), signed=True)})" for name in names
+    )
+
+
+def _lead(best: str, pair: tuple[str, str], apart: Mapping[tuple[str, str], Estimate | None]) -> float:
+    found = _towards(best, pair, apart)
+    return 0.0 if found is None else found.value
+
+
+def _towards(
+    best: str, pair: tuple[str, str], apart: Mapping[tuple[str, str], Estimate | None]
+) -> Estimate | None:
+    """The difference of a pair with the best one first."""
+    found = apart[pair]
+    if found is None or pair[0] == best:
+        return found
+    low, high = (None if end is None else -end for end in (found.high, found.low))
+    return Estimate(-found.value, low, high, found.p, found.seeds)
+
+
+def _reasons(results: Results) -> Section | None:
+    sentences, rows = [], []
+    for of in results.sets:
+        found = [one for one in _on(results, of) if one.cell.leave_out is None]
+        for words, one, other in _comparisons(found):
+            apart = difference(one, other, _main, _but_answers)
+            if apart is None:
+                continue
+            rows.append((of.name, words, Shown(level(one, _main)), Shown(apart, signed=True)))
+            sentences.append(f"On {of.name}, {words}: {of.measure} {_verdict(apart)}.")
+    if not rows:
+        return None
+    table = Table(
+        "The main figure of each set: macro-F1, or F1 on any violation where it knows no categories.",
+        ("set", "compared", "figure", "difference"),
+        tuple(rows),
+    )
+    return Section("Whether reasons help", tuple(sentences), (table,))
+
+
+def _comparisons(found: Sequence[Scored]) -> Iterator[tuple[str, list[Scored], list[Scored]]]:
+    """Each way to learn reasons or to ask for them, beside labels alone."""
+
+    def those(answers: str, inference: str) -> list[Scored]:
+        return [one for one in found if one.cell.answers == answers and one.inference == inference]
+
+    plain = those("direct", "direct")
+    yield (
+        "taught both and asked for the label only, against taught labels only",
+        those("both", "direct"),
+        plain,
+    )
+    yield (
+        "taught both and asked for a reason first, against taught labels only",
+        those("both", "reasoned"),
+        plain,
+    )
+    yield (
+        "taught reasons and asked for one first, against taught labels only",
+        those("reasoned", "reasoned"),
+        plain,
+    )
+    yield "taught labels then reasons, against taught labels only", those("explained", "explained"), plain
+    yield (
+        "taught both, asked for a reason first against asked for the label only",
+        those("both", "reasoned"),
+        those("both", "direct"),
+    )
+
+
+def _overfitting(results: Results) -> Section | None:
+    found = [
+        one
+        for one in results.scored
+        if one.learned is not None and one.of.in_distribution and one.cell.leave_out is None
+    ]
+    kinds = dict.fromkeys(one.cell.answers for one in found)
+    groups = {kind: [one for one in found if one.cell.answers == kind] for kind in kinds}
+    gaps = {kind: level(group, _gap) for kind, group in groups.items()}
+    if not any(gaps.values()):
+        return None
+    sentences = [
+        f"Taught {_taught(kind)}, students score {span(level(groups[kind], _on_learned))} on posts that they "
+        f"learned and {span(level(groups[kind], _main))} on held-out ones: they part by {span(gap)}."
+        for kind, gap in gaps.items()
+        if gap is not None
+    ]
+    rows: list[tuple[Value, ...]] = [
+        (
+            _taught(kind),
+            Shown(level(group, _on_learned)),
+            Shown(level(group, _main)),
+            Shown(gaps[kind], signed=True),
+        )
+        for kind, group in groups.items()
+    ]
+    for kind in kinds:
+        if kind != "direct" and "direct" in groups:
+            apart = difference(groups[kind], groups["direct"], _gap, _but_answers)
+            if apart is not None:
+                sentences.append(
+                    f"That students taught {_taught(kind)} part more or less than those taught labels only: "
+                    f"{_verdict(apart, up='more', down='less')}."
+                )
+    sentences.append(
+        "Learned posts are judged by the labels that were taught, held-out ones by people's. Where a "
+        "handling teaches wrong labels, or drops the posts that the teacher found hard, part of the gap is "
+        "that, the same for all kinds of answers."
+    )
+    table = Table("Macro-F1.", ("taught", "learned posts", "held-out posts", "gap"), tuple(rows))
+    return Section("How far training and held-out scores part", tuple(sentences), (table,))
+
+
+def _sizes(results: Results) -> Section | None:
+    sentences, tables = [], []
+    for of in results.sets:
+        found = [
+            one
+            for one in _on(results, of)
+            if one.by_itself and one.cell.leave_out is None and not one.cell.matched
+        ]
+        sizes = sorted({one.cell.rows for one in found if one.cell.rows is not None})
+        if not sizes:
+            continue
+        handlings = dict.fromkeys(one.cell.handling_name for one in found)
+        rows: list[tuple[Value, ...]] = []
+        for name in handlings:
+            group = [one for one in found if one.cell.handling_name == name]
+            points = {
+                rows_: [one for one in group if one.cell.rows == rows_]
+                for rows_ in (*sizes, None)
+                if any(one.cell.rows == rows_ for one in group)
+            }
+            for size, these in points.items():
+                words = f"{size:,}" if size is not None else f"all ({_range(one.rows.rows for one in these)})"
+                rows.append((name, words, Shown(level(these, _main))))
+            first, last = next(iter(points)), list(points)[-1]
+            apart = difference(points[last], points[first], _main, _but_size)
+            if first is not None and first != last and apart is not None:
+                most = "all its rows" if last is None else f"{last:,} rows"
+                sentences.append(
+                    f"On {of.name}, {name} with {most} instead of {first:,}: {of.measure} {_verdict(apart)}."
+                )
+        tables.append(
+            Table(
+                f"{_capital(of.measure)} on {of.name} by training rows.",
+                ("handling", "training rows", of.measure),
+                tuple(rows),
+            )
+        )
+    return Section("What more posts bring", tuple(sentences), tuple(tables)) if tables else None
+
+
+def _languages(results: Results) -> Section | None:
+    known = dict.fromkeys(of.language for of in results.sets if of.language is not None)
+    if not known:
+        return None
+    sentences, rows = [], []
+    for language in known:
+        sets = [of for of in results.sets if of.language == language]
+        found = [
+            one
+            for of in sets
+            for one in _on(results, of)
+            if one.by_itself and one.cell.leave_out is None and one.cell.size == "all"
+        ]
+        estimate = level(found, lambda one: one.any_violation)
+        names = ", ".join(of.name for of in sets)
+        sentences.append(f"In {language} ({names}): F1 on any violation {span(estimate)}.")
+        rows.append((str(language), names, Shown(estimate)))
+    heads = ("language", "sets", "F1 on any violation")
+    table = Table("Mean over all students with all their rows, and over the sets.", heads, tuple(rows))
+    return Section("Other languages", tuple(sentences), (table,))
+
+
+def _left_out(results: Results) -> Section | None:
+    sentences, rows = [], []
+    for code in dict.fromkeys(one.cell.leave_out for one in results.scored if one.cell.leave_out is not None):
+        name = results.categories.get(code, code)
+        for of in results.sets:
+            found = [one for one in _on(results, of) if one.by_itself and code in one.auprc]
+            never = [one for one in found if one.cell.leave_out == code]
+            shown = [one for one in found if one.cell.leave_out is None and one.cell.size == "all"]
+            if not never:
+                continue
+
+            def auprc(one: Scored, code: str = code) -> Figure | None:
+                return one.auprc.get(code)
+
+            apart = difference(never, shown, auprc, _but_left_out)
+            having = next(each.support for each in never[0].metrics.categories if each.code == code)
+            chance = having / never[0].metrics.posts
+            unseen, seen = level(never, auprc), level(shown, auprc)
+            against = (
+                ""
+                if apart is None
+                else f", against {span(seen)} where it was shown: {span(apart, signed=True)}"
+            )
+            sentences.append(
+                f"{name} on {of.name}, never shown in training: AUPRC {span(unseen)}{against}. "
+                f"To guess would give {share_text(chance)}."
+            )
+            rows.append(
+                (name, of.name, Shown(unseen), Shown(seen), Shown(apart, signed=True), share_text(chance))
+            )
+    if not rows:
+        return None
+    table = Table(
+        "AUPRC, which needs no threshold: they are chosen on validation posts, which show the category.",
+        ("category", "set", "never shown", "shown", "difference", "a guess"),
+        tuple(rows),
+    )
+    return Section("A category that training never showed", tuple(sentences), (table,))
+
+
+def _all(results: Results) -> Section | None:
+    tables = []
+    for of in results.sets:
+        settings: dict[tuple[Hashable, ...], list[Scored]] = {}
+        for one in _on(results, of):
+            settings.setdefault(setting(one), []).append(one)
+        rows: list[tuple[Value, ...]] = [
+            (
+                _words(found[0].cell),
+                found[0].inference,
+                str(len(found)),
+                Shown(level(found, _main)),
+                Shown(level(found, lambda one: one.any_violation)),
+            )
+            for found in settings.values()
+        ]
+        rows += [
+            (
+                row.name,
+                "",
+                "",
+                with_interval(row.macro_f1, row.macro_f1_interval)
+                if not of.yes_no
+                else with_interval(row.any_f1, row.any_f1_interval),
+                with_interval(row.any_f1, row.any_f1_interval),
+            )
+            for where, row in results.others
+            if where.id == of.id
+        ]
+        if rows:
+            heads = ("student", "asked", "seeds", of.measure, "F1 on any violation")
+            tables.append(
+                Table(f"{of.name}, version {of.number}, {things(of.posts, 'post')}.", heads, tuple(rows))
+            )
+    return Section("All settings, and other models", (), tuple(tables)) if tables else None
+
+
+# Words
+
+
+def _on(results: Results, of: OfSet) -> list[Scored]:
+    return [one for one in results.scored if one.of.id == of.id]
+
+
+def _on_learned(one: Scored) -> Figure | None:
+    return one.learned
+
+
+def _gap(one: Scored) -> Figure | None:
+    return None if one.learned is None else one.learned - one.main
+
+
+def _but_handling(one: Scored) -> Hashable:
+    return (one.cell.answers, one.cell.size, one.inference)
+
+
+def _but_answers(one: Scored) -> Hashable:
+    return (one.cell.handling_name, one.cell.size)
+
+
+def _but_size(one: Scored) -> Hashable:
+    return (one.cell.answers, one.inference)
+
+
+def _but_left_out(one: Scored) -> Hashable:
+    return (one.cell.handling_name, one.cell.answers, one.inference)
+
+
+def _taught(answers: str) -> str:
+    return {
+        "direct": "labels only",
+        "reasoned": "reasons then labels",
+        "both": "both forms",
+        "explained": "labels then reasons",
+    }[answers]
+
+
+def _words(cell: Cell) -> str:
+    return cell.name.rsplit(", seed", 1)[0]
+
+
+def _verdict(apart: Estimate, *, up: str = "better", down: str = "worse") -> str:
+    if apart.clear:
+        return f"clearly {up if apart.value > 0 else down} ({inside(apart, signed=True)})"
+    return f"no clear difference ({inside(apart, signed=True)})"
+
+
+def _range(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
