@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -95,6 +96,19 @@ class Card(BaseModel):
                 f"the base model in {base_model} is another. Choose that one"
             )
         require_prompt(renderer, self.prompt_hash, self.config.answers)
+
+
+def require_form(form: Form, taught: Collection[Form]) -> None:
+    """Refuse to ask a student in a form that it was not taught.
+
+    Raises:
+        AdapterError: it was not.
+    """
+    if form not in taught:
+        raise AdapterError(
+            f"the student was not taught {form} answers, but {' and '.join(sorted(taught))} ones; "
+            "ask for those, or train one that learns them"
+        )
 
 
 def require_prompt(renderer: Renderer, prompt_hash: str, answers: Answers) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -46,9 +48,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def write_parquet(path: Path, table: pd.DataFrame) -> None:
+def write_parquet(path: Path, table: pd.DataFrame | pa.Table) -> None:
     """Write a table whole or not at all."""
-    write_bytes(path, table.to_parquet(None, index=False))
+    arrow = pa.Table.from_pandas(table, preserve_index=False) if isinstance(table, pd.DataFrame) else table
+    sink = pa.BufferOutputStream()
+    pq.write_table(arrow, sink)
+    write_bytes(path, sink.getvalue().to_pybytes())
 
 
 def sync_folder(folder: Path) -> None:

@@ -15,6 +15,8 @@
           predictions/NAME.parquet       id, p_<code>…, any_violation, valid_mass: the student
           predictions/base/NAME.parquet  the same for the base model, where asked for
           predictions/before-preference/NAME.parquet  the same for the student before that step
+          reasons/NAME.parquet           where asked for: id, analysis, harmful, labels as the student
+                                         wrote them; labels are null where that cannot be read
           metrics.json  result.json
 
 `labels` and `harmful` are lists of strings, labels being category codes; `analysis` may be
@@ -41,6 +43,7 @@ Choice = Literal["loss", "macro_f1"]
 Method = Literal["lora", "qlora", "full"]
 Precision = Literal["auto", "float32"]
 Kind = Literal["train", "score"]
+Inference = Literal["direct", "reasoned"]
 
 THRESHOLDS = "thresholds"
 """The set that thresholds are chosen on."""
@@ -197,6 +200,16 @@ class Job(BaseModel):
     adapter: str | None = None
     sets: tuple[str, ...] = ()
     score_base: bool = Field(False, description="Score the base model on the same sets in the same run.")
+    inference: Inference | None = Field(
+        None,
+        description="Score the labels right after the prompt, or after a reason that is written first; "
+        "without it as the student is used: directly where it was taught both.",
+    )
+    reasons: bool = Field(
+        False,
+        description="Keep what the student writes of each post. One that is scored directly then writes "
+        "a reason, too, which takes far longer than its scores.",
+    )
     max_labels: int = Field(
         2, ge=1, le=8, description="Answers naming at most so many categories are scored."
     )
@@ -207,6 +220,12 @@ class Job(BaseModel):
     def _fits_its_kind(self) -> Job:
         if self.kind == "train" and self.adapter is not None:
             raise ValueError("a training job starts from the base model; it takes no adapter")
+        if self.kind == "train" and self.inference is not None:
+            raise ValueError("inference is chosen for a scoring job; a training job scores as it taught")
+        if self.kind == "train" and self.reasons and self.config.answers == "direct":
+            raise ValueError(
+                "direct answers have no reasons to keep; teach another kind of answer, or ask for none"
+            )
         if self.kind == "score" and not self.sets:
             raise ValueError("a scoring job names at least one set")
         return self

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score, f1_score
 
 from training import hardware
@@ -21,7 +22,7 @@ from training.job import THRESHOLDS, Job
 from training.policy import Policy
 from training.progress import Reporter
 from training.prompt import Form, Renderer
-from training.scoring import OnProgress, score
+from training.scoring import OnProgress, Prefixes, Scores, prefixes_of, score
 from training.stop import Stop
 from training.student import Student
 from training.thresholds import BEST_F1, Aim, choose_thresholds
@@ -101,7 +102,8 @@ class Scorer:
             self.stop.check()
             self.reporter.work(tokens * per_token, "validating")
 
-        found = on_validation(self.renderer.policy, rows, self._scored(student, rows, on_progress))
+        scores = self._scored(student, rows, prefixes_of(student, self.renderer), on_progress)
+        found = on_validation(self.renderer.policy, rows, scores.table)
         return float(found[VALIDATION]["macro_f1"])
 
     @property
@@ -138,29 +140,46 @@ class Scorer:
         tails = [len(prompt) - len(prompt.prefix) for prompt in prompts]
         return counted_scoring(len(self.renderer.frame_ids(self.form)[0]), tails, nodes)
 
-    def score(self, student: Student, into: Path) -> dict[str, Any]:
+    def score(self, student: Student, into: Path, reasons: Path | None = None) -> dict[str, Any]:
         """Score all sets and keep the predictions; what an earlier process finished is not done again.
 
+        Args:
+            student: the model, whose weights stay as they are meanwhile.
+            into: the folder for the predictions.
+            reasons: the folder for what it writes of the posts, where that is kept.
+
         Returns:
-            `thresholds` by code, empty where nothing can choose them, `temperature`, and
-            `validation`, how good the scores are on the posts that chose them.
+            `thresholds` by code, empty where nothing can choose them, `temperature`, `validation`,
+            how good the scores are on the posts that chose them, and where reasons are kept
+            `unreadable`, how many of each set's answers could not be read.
         """
         summary: dict[str, Any] = {"thresholds": {}}
+        prefixes = prefixes_of(student, self.renderer)
         self.reporter.begin()
         before = 0
         for name, rows in self.sets.items():
             path = into / f"{name}.parquet"
             if not path.is_file():
-                write_parquet(path, self._rows(student, rows, before))
+                scores = self._told(student, rows, prefixes, before, reasons is not None)
+                # First the reasons, so that where there are predictions nothing is missing.
+                if reasons is not None and scores.reasons is not None:
+                    write_parquet(reasons / path.name, scores.reasons)
+                write_parquet(path, scores.table)
             before += len(rows)
             if name in (VALIDATION, THRESHOLDS):
                 summary |= on_validation(self.renderer.policy, rows, pd.read_parquet(path), self.aim)
+        if reasons is not None:
+            written = {name: pq.read_table(reasons / f"{name}.parquet") for name in self.sets}
+            summary["unreadable"] = {name: table["labels"].null_count for name, table in written.items()}
         return summary
 
-    def _rows(self, student: Student, rows: list[Row], before: int) -> pd.DataFrame:
+    def _told(
+        self, student: Student, rows: list[Row], prefixes: Prefixes, before: int, reasons: bool
+    ) -> Scores:
+        """A set's scores, with progress told as after so many posts of other sets."""
         total = sum(len(rows) for rows in self.sets.values())
         per_token = self._per_token(rows)
-        before_row = 0
+        before_row = written = 0
 
         def on_progress(done: int, count: int, tokens: int) -> None:
             nonlocal before_row
@@ -176,9 +195,24 @@ class Scorer:
                 memory_mb=hardware.memory_mb(student.device),
             )
 
-        return self._scored(student, rows, on_progress)
+        def on_written(posts: int) -> None:
+            nonlocal written
+            self.stop.check()
+            written += posts
+            self.reporter.write("scoring", message=f"reasons of {written:,} of {len(rows):,} posts written")
+            # Writing is not foreseen, so its time must not count as scoring's.
+            self.reporter.begin()
 
-    def _scored(self, student: Student, rows: Sequence[Row], on_progress: OnProgress) -> pd.DataFrame:
+        return self._scored(student, rows, prefixes, on_progress, reasons=reasons, on_written=on_written)
+
+    def _scored(
+        self,
+        student: Student,
+        rows: Sequence[Row],
+        prefixes: Prefixes,
+        on_progress: OnProgress,
+        **writing: Any,
+    ) -> Scores:
         return score(
             student,
             self.renderer,
@@ -187,7 +221,9 @@ class Scorer:
             form=self.form,
             max_labels=self.max_labels,
             max_length=self.max_length,
+            prefixes=prefixes,
             on_progress=on_progress,
+            **writing,
         )
 
 

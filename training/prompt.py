@@ -133,6 +133,11 @@ def forms_of(analysis: str | None, answers: Answers) -> tuple[Form, ...]:
     return ("direct", "reasoned") if answers == "both" else (answers,)
 
 
+def written_form(form: Form) -> Form:
+    """The form in which reasons are written by a student that is scored in a form."""
+    return "explained" if form == "explained" else "reasoned"
+
+
 def parse_labels(policy: Policy, text: str) -> tuple[str, ...]:
     """Read "scam, gambling" or "none" back into codes.
 

@@ -9,7 +9,7 @@ from training.prompt import Example
 LARGEST_ROW = {"cpu": 4096, "cuda": 16384}
 """Tokens in one packed row where memory allows it; longer rows compute the prefix less often."""
 
-SCORED_TOKENS = {"cpu": 384, "cuda": 4096}
+SCORED_TOKENS = {"cpu": 768, "cuda": 4096}
 """The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
 
 HEAD_ROWS = 512

@@ -173,7 +173,7 @@ def _clear(folder: Path, *, keep_outputs: bool) -> None:
     """Remove what an earlier process left, but what a stopped one finished stands."""
     (folder / RESULT).unlink(missing_ok=True)
     if not keep_outputs:
-        for name in ("adapter", "predictions"):
+        for name in ("adapter", "predictions", "reasons"):
             shutil.rmtree(folder / name, ignore_errors=True)
         (folder / "metrics.json").unlink(missing_ok=True)
 

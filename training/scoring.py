@@ -10,32 +10,39 @@ after the prompt,
     p_<code>    = sum of P over the valid answers that name the category / valid_mass
     any_violation = sum of P over the valid answers but "none" / valid_mass
 
+The rest, 1 - valid_mass, is the probability that an answer is invalid: no set of the policy's
+categories, a set of more than `max_labels`, or one that is written otherwise.
+
 This is exact, not sampled and not read from generated text. An explained answer is scored up to its
 first line's end, "Classification: scam, hate" and the line break, which is the probability of that
 line summed over every reason that could follow; no reason is written, so it costs what a direct
-answer costs. A student that was taught the reasoned form only first writes its reason (greedily),
-and the same is then taken of the classification after that reason.
+answer costs. In the reasoned form the student first writes its reason (greedily), and the same is
+then taken of the classification after that reason.
 
-How it is computed: the prefix (the policy) once for all posts; then rows of many posts, each
-followed by the tree of all answers, in which a token sees its post and its own beginnings only.
+How it is computed: the prefix (the policy) once for all posts; then batches of posts of about the
+same length, each followed by the tree of all answers, in which a token sees the prefix, its post
+and its own beginnings only.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from training.answers import AnswerTree, ScoringError, answer_tree
 from training.fitting import attempt
 from training.memory import MemoryShortError
-from training.prompt import Example, Form, PromptError, Renderer
-from training.reasons import write_reasons
+from training.prompt import Example, Form, PromptError, Renderer, written_form
+from training.reasons import Written, read_written, reason_in, reason_room, write
 from training.student import Prefix, Student
 
 _log = logging.getLogger(__name__)
@@ -43,7 +50,36 @@ _log = logging.getLogger(__name__)
 OnProgress = Callable[[int, int, int], None]
 """Called with posts done, posts in all, and the tokens just computed."""
 
-__all__ = ["ScoringError", "score"]
+Prefixes = Callable[[Form], Prefix]
+"""The states of each form's prefix."""
+
+_AT_ONCE = 2048
+"""So many posts lie in memory as tokens, and are sorted by length."""
+
+
+def _ignored(*_: int) -> None:
+    """What is done of progress that nobody asks for."""
+
+
+__all__ = ["Scores", "ScoringError", "prefixes_of", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What was found of some posts, one line a post in the given order.
+
+    Attributes:
+        table: id, p_<code> for each category, any_violation, valid_mass.
+        reasons: id, analysis, harmful, labels as the student wrote them, where that was asked for.
+    """
+
+    table: pd.DataFrame
+    reasons: pa.Table | None = None
+
+
+def prefixes_of(student: Student, renderer: Renderer) -> Prefixes:
+    """Each form's prefix, computed when it is first asked for; good while the weights stay as they are."""
+    return cache(lambda form: student.prefill(renderer.frame_ids(form)[0]))
 
 
 def score(
@@ -55,8 +91,11 @@ def score(
     form: Form = "direct",
     max_labels: int,
     max_length: int,
-    on_progress: OnProgress | None = None,
-) -> pd.DataFrame:
+    reasons: bool = False,
+    prefixes: Prefixes | None = None,
+    on_progress: OnProgress = _ignored,
+    on_written: Callable[[int], None] = _ignored,
+) -> Scores:
     """Score posts.
 
     Args:
@@ -67,37 +106,109 @@ def score(
         form: the form in which it answers.
         max_labels: the most categories that an answer names.
         max_length: tokens in all; longer posts lose their middle.
+        reasons: whether what it writes is kept. One that is scored directly then writes a reasoned
+            answer, too, which its scores do not depend on.
+        prefixes: where more than these posts are scored, from `prefixes_of`.
         on_progress: called after each row of posts; it may raise to stop.
-
-    Returns:
-        One line a post in the given order: id, p_<code> for each category, any_violation, valid_mass.
+        on_written: called with how many more posts have their reason, likewise.
 
     Raises:
         ScoringError: the policy leaves no room for a post, or a probability is no number.
         MemoryShortError: not even one post fits into memory.
     """
-    tree = answer_tree(renderer, form, max_labels)
-    examples = prompts(renderer, texts, form, tree, max_length)
-    names = [f"p_{code}" for code in renderer.policy.codes]
-    result = np.zeros((len(texts), len(names) + 2))
-    if examples:
-        tails = [example.post + example.suffix for example in examples]
-        if form == "reasoned":
-            tails = write_reasons(student, renderer, examples, max_length - tree.depth)
-        named = _naming(tree, renderer)
-        prefix = student.prefill(examples[0].prefix)
-        done = 0
-        for chosen, tokens in rows_by_length(tails, len(tree.tokens), lambda: student.scored_tokens):
-            answers = _answers_that_fit(student, tree, prefix, [tails[index] for index in chosen])
-            result[chosen] = _probabilities(answers, named)
+    asked = _Asked(
+        student,
+        renderer,
+        prefixes or prefixes_of(student, renderer),
+        form,
+        answer_tree(renderer, form, max_labels),
+        max_length,
+    )
+    columns = [*(f"p_{code}" for code in renderer.policy.codes), "any_violation", "valid_mass"]
+    result = np.zeros((len(texts), len(columns)))
+    kept: list[pa.Table] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        part = texts[start : start + _AT_ONCE]
+        answers = None
+        if reasons or form == "reasoned":
+            answers = asked.write(part, reasons, on_written)
+        if reasons and answers is not None:
+            kept.append(read_written(renderer, asked.written, ids[start : start + _AT_ONCE], answers))
+        done = start
+        for chosen, tokens, values in asked.probabilities(part, answers):
+            result[[start + index for index in chosen]] = values
             done += len(chosen)
-            if on_progress is not None:
-                on_progress(done, len(texts), tokens)
+            on_progress(done, len(texts), tokens)
     if not np.isfinite(result).all():
         raise ScoringError("the model's probabilities are no numbers; its weights are broken")
-    table = pd.DataFrame(result, columns=[*names, "any_violation", "valid_mass"])
+    table = pd.DataFrame(result, columns=columns)
     table.insert(0, "id", list(ids))
-    return table
+    if reasons and not kept:
+        kept.append(read_written(renderer, asked.written, [], []))
+    return Scores(table, pa.concat_tables(kept) if kept else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A student that is asked in one form.
+
+    Attributes:
+        tree: of the valid answers.
+        max_length: tokens in all.
+    """
+
+    student: Student
+    renderer: Renderer
+    prefixes: Prefixes
+    form: Form
+    tree: AnswerTree
+    max_length: int
+
+    @property
+    def written(self) -> Form:
+        """The form in which it writes reasons."""
+        return written_form(self.form)
+
+    @property
+    def _room(self) -> int:
+        """Tokens of prompt and reason: the longest classification fits behind them."""
+        return self.max_length - self.tree.depth
+
+    def write(self, texts: Sequence[str], whole: bool, on_written: Callable[[int], None]) -> list[Written]:
+        """What it writes of posts, to the end or up to its classification."""
+        return write(
+            self.student,
+            self.renderer,
+            self.prefixes(self.written),
+            prompts(self.renderer, texts, self.written, self.tree, self.max_length),
+            self._room,
+            label_tokens=self.tree.depth if whole else 0,
+            on_written=on_written,
+        )
+
+    def probabilities(
+        self, texts: Sequence[str], answers: Sequence[Written] | None
+    ) -> Iterator[tuple[list[int], int, np.ndarray[Any, Any]]]:
+        """Rows of posts: which, the tokens computed, and the columns from p_<code> on, (B, C + 2)."""
+        tails = self._tails(texts, answers)
+        named = _naming(self.tree, self.renderer)
+        for chosen, tokens in rows_by_length(
+            tails, len(self.tree.tokens), lambda: self.student.scored_tokens
+        ):
+            row = [tails[index] for index in chosen]
+            found = _answers_that_fit(self.student, self.tree, self.prefixes(self.form), row)
+            yield chosen, tokens, _probabilities(found, named)
+
+    def _tails(self, texts: Sequence[str], answers: Sequence[Written] | None) -> list[tuple[int, ...]]:
+        """What follows the prefix up to the classification: post, suffix, and a reasoned answer's reason."""
+        examples = prompts(self.renderer, texts, self.form, self.tree, self.max_length)
+        tails = [example.post + example.suffix for example in examples]
+        if self.form != "reasoned" or answers is None:
+            return tails
+        return [
+            tail + reason_in(self.renderer, answer, reason_room(self.renderer, example, self._room))
+            for tail, answer, example in zip(tails, answers, examples, strict=True)
+        ]
 
 
 def prompts(
@@ -118,18 +229,19 @@ def prompts(
 def rows_by_length(
     tails: Sequence[Sequence[int]], nodes: int, budget: Callable[[], int]
 ) -> Iterator[tuple[list[int], int]]:
-    """Posts for each row by index, the short ones first, and the row's tokens.
+    """Posts for each row by index, the short ones first, and the row's tokens without padding.
 
     Args:
         tails: what follows the prefix.
         nodes: tokens that each post needs beside its own.
-        budget: how many tokens a row may have at most by now.
+        budget: how many tokens a row may have at most by now, padding counted.
     """
     row: list[int] = []
     tokens = 0
     for index in sorted(range(len(tails)), key=lambda index: len(tails[index])):
         own = len(tails[index]) + nodes
-        if row and tokens + own > budget():
+        # The others are padded to this one, which is the longest so far.
+        if row and (len(row) + 1) * own > budget():
             yield row, tokens
             row, tokens = [], 0
         row.append(index)
@@ -149,7 +261,7 @@ def _answers_that_fit(
     answers = attempt(lambda: _answers_of(student, tree, prefix, tails))
     if answers is not None:
         return answers
-    tokens = sum(len(tail) + len(tree.tokens) for tail in tails)
+    tokens = len(tails) * (max(map(len, tails)) + len(tree.tokens))
     if len(tails) == 1:
         raise MemoryShortError(f"a single post, {tokens:,} tokens with all its answers")
     student.scored_tokens = min(student.scored_tokens, tokens // 2)
@@ -161,40 +273,30 @@ def _answers_that_fit(
 
 
 def _answers_of(student: Student, tree: AnswerTree, prefix: Prefix, tails: Sequence[Sequence[int]]) -> Tensor:
-    """The log probability of every answer to each post, (B, A) in fp32."""
-    ids: list[Tensor] = []
-    positions: list[Tensor] = []
-    blocks: list[Tensor] = []
-    wanted: list[Tensor] = []
-    start = 0
-    nodes = len(tree.tokens)
-    for tail in tails:
-        ids += [torch.tensor(tail), tree.tokens]
-        positions += [torch.arange(len(tail)), len(tail) - 1 + tree.depths]
-        block = torch.ones(len(tail) + nodes, len(tail) + nodes, dtype=torch.bool).tril_()
-        block[len(tail) :, len(tail) :] = tree.sees
-        blocks.append(block)
-        wanted.append(torch.arange(start + len(tail) - 1, start + len(tail) + nodes))
-        start += len(tail) + nodes
+    """The log probability of every answer to each post, (B, A) in fp32.
+
+    A post's row is padded on the left, so that all posts have their answers in the same columns.
+    """
+    longest, nodes = max(map(len, tails)), len(tree.tokens)
+    ids = torch.zeros(len(tails), longest + nodes, dtype=torch.long)
+    ids[:, longest:] = tree.tokens
+    starts = torch.tensor([longest - len(tail) for tail in tails])
+    for row, (start, tail) in enumerate(zip(starts.tolist(), tails, strict=True)):
+        ids[row, start:longest] = torch.tensor(tail)
+    steps = torch.cat([torch.arange(longest), longest - 1 + tree.depths])
+    mask = torch.ones(longest + nodes, longest + nodes, dtype=torch.bool).tril_()
+    mask[longest:, longest:] = tree.sees
     hidden = student.hidden_after(
-        prefix, torch.cat(ids), torch.cat(positions) + prefix.length, _diagonal(blocks)
+        prefix,
+        ids,
+        prefix.length + (steps - starts[:, None]).clamp(min=0),
+        mask & (torch.arange(longest + nodes) >= starts[:, None])[:, None],
     )
-    states = hidden[torch.cat(wanted).to(hidden.device)]
+    states = hidden[:, longest - 1 :].flatten(0, 1)
     offsets = torch.arange(len(tails))[:, None] * (nodes + 1)
     rows = (offsets + tree.states).flatten()
     edges = student.log_probabilities(states, rows, tree.targets.repeat(len(tails)))
     return tree.answer_log_probabilities(edges.view(len(tails), -1))
-
-
-def _diagonal(blocks: Sequence[Tensor]) -> Tensor:
-    """Square blocks laid along the diagonal; nothing else is seen."""
-    size = sum(len(block) for block in blocks)
-    mask = torch.zeros(size, size, dtype=torch.bool)
-    start = 0
-    for block in blocks:
-        mask[start : start + len(block), start : start + len(block)] = block
-        start += len(block)
-    return mask
 
 
 def _naming(tree: AnswerTree, renderer: Renderer) -> Tensor:

@@ -21,7 +21,8 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import AutoModelForCausalLM, Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
 
 from training import attention, hardware
@@ -61,6 +62,21 @@ class Prefix:
 
     length: int
     states: tuple[tuple[Tensor, Tensor], ...]
+
+
+class _Shared(DynamicLayer):  # type: ignore[misc]
+    """A layer's keys and values of a prefix, seen by every row of a batch; what follows is not kept."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = keys, values
+
+    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """The prefix' and the batch's own keys and values, (B, heads, P + T, head size) each."""
+        shared = (each.expand(len(keys), -1, -1, -1) for each in (self.keys, self.values))
+        with_keys, with_values = (torch.cat(pair, dim=2) for pair in zip(shared, (keys, values), strict=True))
+        return with_keys, with_values
 
 
 class Student:
@@ -224,26 +240,25 @@ class Student:
 
     @torch.no_grad()
     def hidden_after(self, prefix: Prefix, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """The last hidden states of tokens that follow a prefix, (T, D).
+        """The last hidden states of rows that all follow one prefix, (B, T, D).
 
         Args:
-            prefix: what all of them see.
-            ids: (T,) token ids.
-            positions: (T,) positions, the prefix counted.
-            mask: (T, T) True where a token sees another; the prefix is seen by all.
+            prefix: what all tokens see.
+            ids: (B, T) token ids.
+            positions: (B, T) positions, the prefix counted.
+            mask: (B, T, T) True where a token sees another of its row.
         """
-        cache = DynamicCache()
-        for index, (keys, values) in enumerate(prefix.states):
-            cache.update(keys, values, index)
-        sees_prefix = torch.ones(len(ids), prefix.length, dtype=torch.bool)
+        # As what is added to scores: each layer would make it of booleans, for a quarter of attention's time.
+        unseen = torch.zeros(*ids.shape, prefix.length + ids.shape[1], dtype=self._causal.dtype)
+        unseen[:, :, prefix.length :].masked_fill_(~mask, float("-inf"))
         output = self._causal.get_decoder()(
-            input_ids=ids[None].to(self.device),
-            position_ids=positions[None].to(self.device),
-            attention_mask=torch.cat([sees_prefix, mask], dim=1)[None, None].to(self.device),
-            past_key_values=cache,
+            input_ids=ids.to(self.device),
+            position_ids=positions.to(self.device),
+            attention_mask=unseen[:, None].to(self.device),
+            past_key_values=Cache(layers=[_Shared(keys, values) for keys, values in prefix.states]),
             use_cache=True,
         )
-        states: Tensor = output.last_hidden_state[0]
+        states: Tensor = output.last_hidden_state
         return states
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from training import base_model, hardware, methods
-from training.adapter import BaseModelCard, Card, config_hash, require_prompt
+from training.adapter import BaseModelCard, Card, config_hash, require_form, require_prompt
 from training.balance import balanced
 from training.checkpoints import Checkpoints
 from training.cost import Shape
@@ -31,7 +31,7 @@ from training.pairs import EncodedPairs, encode_pairs, read_pairs, require_pairs
 from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
 from training.preference_step import PreferenceStep, Preferred
 from training.progress import Reporter
-from training.prompt import Answers, Form, Renderer
+from training.prompt import Answers, Form, Renderer, written_form
 from training.ranks import Begin, Ranks
 from training.result import Record
 from training.speed import pace_key
@@ -101,6 +101,8 @@ def _train(at: _Work) -> None:
         pairs = _encode_pairs(at) if config.preference is not None else None
         validation = _encode(at, VALIDATION) if VALIDATION in sets else Encoded()
         form = scored_form(job, train.forms)
+        if job.reasons:
+            require_form(written_form(form), set(train.forms))
         at.reporter.write("loading", message="weights")
         at.ranks.send(Begin(at.folder, at.base))
         student = methods.begin(at.base, config, at.device, at.base_name)
@@ -180,7 +182,7 @@ def _score(at: _Work) -> None:
     job = at.job
     with at.record.phase("loading"), tempfile.TemporaryDirectory(prefix="overrule-adapter-") as scratch:
         sets = read_sets(at.folder, at.job)
-        adapter, form = None, _form_asked(job)
+        adapter, form = None, job.inference or _form_asked(job)
         max_length = job.config.max_length
         if job.adapter is None:
             _require_prompt(at, job.config.answers)
@@ -189,7 +191,9 @@ def _score(at: _Work) -> None:
             card = Card.read(adapter)
             card.require(at.renderer, at.base)
             _require_prompt(at, card.config.answers)
-            form, max_length = card.form, card.max_length
+            form, max_length = job.inference or card.form, card.max_length
+            for asked in (form, written_form(form)) if job.reasons else (form,):
+                require_form(asked, card.forms)
             at.record.about["adapter"] = {"prompt": card.prompt_hash, "step": card.step}
         at.reporter.write("loading", message="weights")
         student = (
@@ -352,7 +356,8 @@ def _scorer(at: _Work, sets: Sets, form: Form, max_length: int) -> Scorer:
 def _score_models(at: _Work, scorer: Scorer, student: Student, *, base_too: bool) -> dict[str, Any]:
     """Score the model, and where asked for the base model under it."""
     folder = at.folder / "predictions"
-    metrics = {"model": scorer.score(student, folder)}
+    reasons = at.folder / "reasons" if at.job.reasons else None
+    metrics = {"model": scorer.score(student, folder, reasons)}
     if base_too:
         with student.base():
             metrics["base"] = scorer.score(student, folder / BASE)

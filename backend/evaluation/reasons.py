@@ -6,11 +6,14 @@ whether its verdict is the one that was given, and how long it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import pandas as pd
+
 from backend.evaluation.results import Reasons
+from backend.evaluation.said import Said
 from backend.review.marks import spans
 
 
@@ -67,4 +70,25 @@ def of_teacher(answers: Iterable[tuple[str, str, Sequence[str], Sequence[str]]])
     return measure_reasons(
         Reason(text, analysis, quotes, bool(quotes) == bool(labels) if quotes_at_all else None)
         for text, analysis, quotes, labels in found
+    )
+
+
+def of_student(texts: Mapping[int, str], written: pd.DataFrame, said: Said) -> Reasons | None:
+    """A student's reasons: its verdict is the answer that it wrote behind them, its result what counts.
+
+    Args:
+        texts: of the set's posts by key.
+        written: id, analysis, harmful, labels; labels are null where the text could not be read.
+        said: the labels that the thresholds gave.
+    """
+    result = dict(zip(said.judged.row_ids.tolist(), said.labels, strict=True))
+    columns = (written["id"].astype(int), written["analysis"], written["harmful"], written["labels"])
+    return measure_reasons(
+        Reason(
+            texts[key],
+            analysis or "",
+            tuple(() if quotes is None else quotes),
+            None if labels is None or key not in result else set(labels) == set(result[key]),
+        )
+        for key, analysis, quotes, labels in zip(*columns, strict=True)
     )

@@ -26,7 +26,7 @@ from backend.evaluation.judging import Scored, judge_scores, missed_aims
 from backend.evaluation.leak_repository import LearnedRepository
 from backend.evaluation.leakage import learned_nearly, with_leaked
 from backend.evaluation.metrics import curves, measure, reliabilities
-from backend.evaluation.reasons import of_teacher
+from backend.evaluation.reasons import of_student, of_teacher
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
     Comparison,
@@ -175,6 +175,7 @@ class EvaluationService:
         predictions: pd.DataFrame,
         knows_categories: bool = True,
         aim: Aim = BEST_F1,
+        reasons: pd.DataFrame | None = None,
         job_id: int | None = None,
         person: str,
     ) -> Evaluation:
@@ -189,6 +190,7 @@ class EvaluationService:
             predictions: the same for the set, ids being its rows'.
             knows_categories: False for a model that only says how likely any violation is.
             aim: what its thresholds are chosen for.
+            reasons: what it wrote of the set's posts, where that was kept (`job_folder.read_reasons`).
 
         Raises:
             InvalidInputError: the frames do not fit the policy or the set.
@@ -213,7 +215,10 @@ class EvaluationService:
             created_by=person,
         )
         names = self._evaluations.names_of(evaluation_set)
-        return self._store(evaluation, scored.said, names, of=evaluation_set.rows, scored=scored)
+        written = None if reasons is None else of_student(self._texts(set_id), reasons, scored.said)
+        return self._store(
+            *(evaluation, scored.said, names), of=evaluation_set.rows, scored=scored, reasons=written
+        )
 
     def gained(self, evaluation: Evaluation, *, validation: pd.DataFrame, predictions: pd.DataFrame) -> Gain:
         """What a model that was evaluated gained over what it was before a step of its training.

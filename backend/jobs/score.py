@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -85,6 +84,7 @@ class Scoring:
                     validation=validation,
                     predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id)),
                     aim=model.config.aim,
+                    reasons=job_folder.read_reasons(folder, job_folder.set_name(set_id)),
                     job_id=job.id,
                     person=job.created_by,
                 )
@@ -118,7 +118,9 @@ class Scoring:
             adapter=None if model.adapter is None else str(model.adapter),
             sets=(THRESHOLDS, *(job_folder.set_name(set_id) for set_id in payload.set_ids)),
             prompt_hash=model.prompt_hash,
-            **_asked(payload),
+            inference=payload.inference,
+            # They are written anyway where the labels come after them.
+            reasons=(payload.inference or model.config.answers) == "reasoned",
         ).write(folder)
 
     def _models(self, job: Job, payload: ScorePayload) -> list[_Model]:
@@ -153,8 +155,3 @@ class Scoring:
             RunService(self._session, self._settings).adapter(run),
             run.prompt_hash,
         )
-
-
-def _asked(payload: ScorePayload) -> dict[str, Any]:
-    # MERGE: becomes `inference=payload.inference` above once the trainer's Job has that field.
-    return {} if payload.inference is None else {"inference": payload.inference}

@@ -146,5 +146,14 @@ def has_predictions(folder: Path, name: str, *, by: str = "") -> bool:
     return _predictions(folder, name, by).is_file()
 
 
+def read_reasons(folder: Path, name: str) -> pd.DataFrame | None:
+    """What the student wrote of a set's posts: id, analysis, harmful, labels (null where unreadable).
+
+    None where that was not kept.
+    """
+    path = folder / "reasons" / f"{name}.parquet"
+    return pd.read_parquet(path) if path.is_file() else None
+
+
 def _predictions(folder: Path, name: str, by: str) -> Path:
     return folder / "predictions" / by / f"{name}.parquet"

@@ -253,6 +253,7 @@ class RunService:
                 *(job_folder.set_name(set_id) for set_id in set_ids),
                 *([job_folder.LEARNED] if payload.learned else []),
             ),
+            reasons=config.answers == "reasoned",
             score_base=any(not self._base_is_scored(run, set_id) for set_id in set_ids),
         ).write(folder)
 
@@ -320,6 +321,7 @@ class RunService:
             validation=job_folder.read_for_thresholds(folder, by=by),
             predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id), by=by),
             aim=BEST_F1 if base else Config.model_validate(run.config).aim,
+            reasons=None if base else job_folder.read_reasons(folder, job_folder.set_name(set_id)),
             job_id=run.job_id,
             person=run.created_by,
         )

@@ -15,6 +15,8 @@ from typing import Any
 
 import fsspec
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
@@ -30,6 +32,7 @@ from training.prompt import Answers, Renderer
 from training.run import run
 from training.speed import Machine, Speed
 from training.stop import Stop
+from training.student import Prefix, Student
 
 ROOT = Path(__file__).parents[2]
 LONG = Config(epochs=30, batch_size=2, validations=10, max_length=256, rank=4, alpha=8)
@@ -198,6 +201,117 @@ def test_reasoned_students(tiny: Path, tmp_path: Path, answers: str, monkeypatch
     assert card.form == ("direct" if answers == "both" else answers)
     assert card.prompt_hash == result_of(tmp_path)["hashes"]["prompt"]
     assert len(pd.read_parquet(tmp_path / "predictions" / "test.parquet")) == 7
+
+
+@pytest.fixture(scope="module")
+def both(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training job whose student was taught direct and reasoned answers."""
+    folder = tmp_path_factory.mktemp("jobs") / "both"
+    config = Config(answers="both", epochs=1, batch_size=8, validations=1, rank=4, max_length=320)
+    write_job(folder, tiny, config=config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.reasons._REASON_TOKENS", 8)
+        assert do(folder) == 0
+    return folder
+
+
+def scores(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "predictions" / "test.parquet")
+
+
+def test_a_student_taught_both_is_scored_with_the_inference_that_is_asked_for(
+    both: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
+    for inference in (None, "direct", "reasoned"):
+        score_job(tmp_path / str(inference), tiny, both / "adapter", inference=inference)
+        assert do(tmp_path / str(inference)) == 0
+        assert not (tmp_path / str(inference) / "reasons").exists()
+    pd.testing.assert_frame_equal(scores(tmp_path / "None"), scores(both), atol=1e-6)
+    pd.testing.assert_frame_equal(scores(tmp_path / "direct"), scores(both), atol=1e-6)
+    reasoned = scores(tmp_path / "reasoned")
+    assert (reasoned["any_violation"] - scores(both)["any_violation"]).abs().max() > 1e-3
+    # The thresholds go with the scores, so they are chosen anew.
+    thresholds = [
+        json.loads((tmp_path / name / "metrics.json").read_text())["model"]["thresholds"]
+        for name in ("direct", "reasoned")
+    ]
+    assert thresholds[0] != thresholds[1]
+
+
+@pytest.mark.parametrize("inference", ["direct", "reasoned"])
+def test_reasons_are_kept_where_that_is_asked_for(
+    both: Path, tiny: Path, tmp_path: Path, inference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
+    score_job(tmp_path / "plain", tiny, both / "adapter", inference=inference)
+    score_job(tmp_path / "kept", tiny, both / "adapter", inference=inference, reasons=True, score_base=True)
+    for name in ("plain", "kept"):
+        assert do(tmp_path / name) == 0
+    pd.testing.assert_frame_equal(scores(tmp_path / "kept"), scores(tmp_path / "plain"), atol=1e-6)
+    unreadable = json.loads((tmp_path / "kept" / "metrics.json").read_text())["model"]["unreadable"]
+    for name, count in (("validation", 9), ("test", 7)):
+        kept = pq.read_table(tmp_path / "kept" / "reasons" / f"{name}.parquet")
+        assert kept.column_names == ["id", "analysis", "harmful", "labels"]
+        assert kept.schema.field("labels").type == kept.schema.field("harmful").type == pa.list_(pa.string())
+        assert kept["id"].to_pylist() == [f"r{index}" for index in range(count)]
+        # In eight tokens and a classification's there is no room for an answer's three lines.
+        assert kept["labels"].null_count == unreadable[name] == count
+        assert all(kept["analysis"].to_pylist())
+    events = read(tmp_path / "kept" / "progress.jsonl")[0]
+    assert any(event.get("message") == "reasons of 7 of 7 posts written" for event in events)
+
+
+def test_a_training_job_keeps_what_its_student_wrote(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
+    config = Config(answers="reasoned", epochs=1, batch_size=8, validations=1, rank=4, max_length=320)
+    write_job(tmp_path, tiny, config=config, reasons=True)
+    assert do(tmp_path) == 0
+    assert {path.name for path in (tmp_path / "reasons").iterdir()} == {"validation.parquet", "test.parquet"}
+
+
+def test_a_form_that_a_student_was_not_taught_is_refused(done: Path, tiny: Path, tmp_path: Path) -> None:
+    for number, fields in enumerate(({"inference": "reasoned"}, {"reasons": True})):
+        score_job(tmp_path / str(number), tiny, done / "adapter", **fields)
+        assert do(tmp_path / str(number)) == 1
+        assert (
+            "was not taught reasoned answers, but direct ones" in result_of(tmp_path / str(number))["reason"]
+        )
+    config = Config(answers="reasoned", epochs=1, batch_size=8, validations=1, rank=4, max_length=320)
+    write_job(tmp_path / "without", tiny, config=config, reasons=True)
+    write_rows(tmp_path / "without" / "train.parquet", make_rows(6, analysis=False))
+    assert do(tmp_path / "without") == 1
+    assert "was not taught reasoned answers" in result_of(tmp_path / "without")["reason"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"inference": "reasoned"}, "inference is chosen for a scoring job"),
+        ({"reasons": True}, "direct answers have no reasons to keep"),
+    ],
+)
+def test_a_training_job_asks_for_what_it_teaches(tiny: Path, fields: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Job(kind="train", base_model=str(tiny), policy=POLICY, **fields)
+
+
+def test_a_policy_is_computed_once_for_all_sets_of_a_model(
+    done: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    prefill = Student.prefill
+
+    def noting(student: Student, ids: tuple[int, ...]) -> Prefix:
+        computed.append(len(ids))
+        return prefill(student, ids)
+
+    monkeypatch.setattr(Student, "prefill", noting)
+    score_job(tmp_path, tiny, done / "adapter", score_base=True)
+    assert do(tmp_path) == 0
+    assert len(computed) == 2
 
 
 def test_refused_rows_are_told_and_the_rest_is_learned(tiny: Path, tmp_path: Path) -> None:

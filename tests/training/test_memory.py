@@ -45,7 +45,7 @@ class Short(Student):
         return states
 
     def hidden_after(self, prefix: Prefix, ids: Tensor, *places: Any) -> Tensor:
-        self._require(len(ids))
+        self._require(ids.numel())
         return super().hidden_after(prefix, ids, *places)
 
     def _require(self, tokens: int) -> None:
@@ -193,7 +193,7 @@ def test_scoring_with_little_memory_gives_the_same(
     texts = [row.text or "" for row in make_rows(13)]
 
     def table(student: Student) -> pd.DataFrame:
-        return score(student, renderer, range(13), texts, form=form, max_labels=2, max_length=320)
+        return score(student, renderer, range(13), texts, form=form, max_labels=2, max_length=320).table
 
     student = short(tiny)
     student.scored_tokens = 1000
@@ -218,7 +218,7 @@ def test_reasons_are_written_by_fewer_at_once_where_memory_runs_out(
     texts = [row.text or "" for row in make_rows(5)]
 
     def table() -> pd.DataFrame:
-        return score(student, renderer, range(5), texts, form="reasoned", max_labels=1, max_length=320)
+        return score(student, renderer, range(5), texts, form="reasoned", max_labels=1, max_length=320).table
 
     expected = table()
     generate = student.model.generate

@@ -1,8 +1,11 @@
 """What reasons are worth, by hand."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from backend.evaluation.reasons import Reason, is_faithful, measure_reasons, of_teacher
+from backend.evaluation.reasons import Reason, is_faithful, measure_reasons, of_student, of_teacher
+from backend.evaluation.said import SetRows, from_labels
 
 POST = "Send your bank code NOW, and win a “prize”!"
 
@@ -58,3 +61,21 @@ def test_a_teacher_that_never_quotes_comes_to_no_verdict() -> None:
     found = of_teacher([(POST, "A scam.", [], ["scam"]), (POST, "Fine.", [], [])])
     assert found is not None
     assert (found.quoting, found.agreeing) == (0, None)
+
+
+def test_a_students_verdict_is_the_answer_that_it_wrote() -> None:
+    rows = SetRows((1, 2, 3, 4), (("scam",), (), (), ()), np.array([True, False, False, False]))
+    said = from_labels(rows, ["scam"], False, ["scam"], {1: ["scam"], 2: [], 3: ["scam"], 4: []})
+    written = pd.DataFrame(
+        {
+            "id": ["1", "2", "3", "4"],
+            "analysis": ["It asks for a code.", "Fine.", "Fine too.", None],
+            "harmful": [["bank code"], [], [], []],
+            "labels": [["scam"], [], [], None],
+        }
+    )
+    found = of_student(dict.fromkeys(rows.ids, POST), written, said)
+    assert found is not None
+    # The fourth answer could not be read; the third post is a scam by the thresholds, not by its reason.
+    assert (found.reasons, found.agreeing) == (3, pytest.approx(2 / 3))
+    assert found.faithful == pytest.approx(1 / 3)
