@@ -39,6 +39,8 @@ class Differences:
     both_right: int
     neither_right: int
     mcnemar_p: float
+    macro_f1_p: float | None = None
+    any_f1_p: float | None = None
 
 
 def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: int = RESAMPLES) -> Differences:
@@ -97,6 +99,8 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
         both_right=_count(right_a & right_b),
         neither_right=_count(~right_a & ~right_b),
         mcnemar_p=mcnemar(only_a, only_b),
+        macro_f1_p=bootstrap_p(of_a.macro_f1 - of_b.macro_f1),
+        any_f1_p=bootstrap_p(of_a.f1[:, -1] - of_b.f1[:, -1]),
     )
 
 

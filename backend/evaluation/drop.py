@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.evaluation.bootstrap import RESAMPLES
-from backend.evaluation.comparison import Differences, differences, share_text
+from backend.evaluation.comparison import differences, share_text
 from backend.evaluation.judged import Judged, shared
-from backend.evaluation.results import Difference
+from backend.evaluation.results import SIGNIFICANCE, Difference
+from backend.evaluation.significance import holm
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Cost:
         name: of the disguise; empty for all posts.
         f1, auprc: means over the categories; of any violation in a yes/no set.
         any_f1, any_auprc: of any violation.
+        f1_p: of no cost in F1, from the paired bootstrap; of a disguise after Holm over all of them.
     """
 
     name: str
@@ -29,6 +31,13 @@ class Cost:
     auprc: Difference
     any_f1: Difference
     any_auprc: Difference
+    f1_p: float | None = None
+
+    @property
+    def clear(self) -> bool:
+        """Whether it costs F1, all disguises being looked at."""
+        found = self.f1_p is not None and self.f1_p < SIGNIFICANCE
+        return found and (self.f1.difference or 0) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,8 @@ def measure_drop(
         _cost(name, plain.take(of_posts == name), disguised.take(of_posts == name), names, RESAMPLES // 2)
         for name in sorted(set(disguises))
     ]
+    p_values = holm([None if part.f1.difference is None else part.f1_p for part in parts])
+    parts = [replace(part, f1_p=p_value) for part, p_value in zip(parts, p_values, strict=True)]
     overall = _cost("", plain, disguised, names, RESAMPLES)
     parts.sort(key=lambda part: -(part.f1.difference if part.f1.difference is not None else -np.inf))
     sentence = _sentence(overall, parts, yes_no=not plain.codes)
@@ -99,12 +110,12 @@ def measure_drop(
 
 def _cost(name: str, plain: Judged, disguised: Judged, names: Mapping[str, str], resamples: int) -> Cost:
     found = differences(plain, disguised, names=names, resamples=resamples)
-    f1, auprc = _headline(found, yes_no=not plain.codes)
-    return Cost(name, len(plain), f1, auprc, found.any_f1, found.any_auprc)
-
-
-def _headline(found: Differences, *, yes_no: bool) -> tuple[Difference, Difference]:
-    return (found.any_f1, found.any_auprc) if yes_no else (found.macro_f1, found.macro_auprc)
+    f1, auprc, p_value = (
+        (found.macro_f1, found.macro_auprc, found.macro_f1_p)
+        if plain.codes
+        else (found.any_f1, found.any_auprc, found.any_f1_p)
+    )
+    return Cost(name, len(plain), f1, auprc, found.any_f1, found.any_auprc, p_value)
 
 
 def _sentence(overall: Cost, parts: Sequence[Cost], *, yes_no: bool) -> str:
@@ -112,14 +123,17 @@ def _sentence(overall: Cost, parts: Sequence[Cost], *, yes_no: bool) -> str:
     if f1.difference is None:
         return "What disguises cost it cannot be said: no category that is judged has posts here."
     figure = "F1 on any violation" if yes_no else "macro-F1"
-    if not f1.clear:
-        return f"Disguised posts cost it nothing that is clear: {cost_text(f1)} of {figure}."
-    if f1.difference < 0:
-        gain = Difference(f1.b, f1.a, -f1.difference, _minus(f1.high), _minus(f1.low))
-        return f"It is better on disguised posts, by {cost_text(gain)} of {figure}."
-    worst = next((part for part in parts if part.f1.clear and (part.f1.difference or 0) > 0), None)
-    most = f", most of all {worst.name}: {cost_text(worst.f1)}" if worst is not None else ""
-    return f"Disguised posts cost it {cost_text(f1)} of {figure}{most}."
+    worst = next((part for part in parts if part.clear), None)
+    if f1.clear and f1.difference > 0:
+        most = f", most of all {worst.name}: {cost_text(worst.f1)}" if worst is not None else ""
+        return f"Disguised posts cost it {cost_text(f1)} of {figure}{most}."
+    gain = Difference(f1.b, f1.a, -f1.difference, _minus(f1.high), _minus(f1.low))
+    all_in_all = (
+        f"It is better on disguised posts, by {cost_text(gain)} of {figure}"
+        if f1.clear
+        else f"Disguised posts cost it nothing that is clear: {cost_text(f1)} of {figure}"
+    )
+    return f"{all_in_all}{f'; but {worst.name} cost it {cost_text(worst.f1)}' if worst is not None else ''}."
 
 
 def cost_text(cost: Difference) -> str:

@@ -314,6 +314,7 @@ class Comparison:
         only_a_right, only_b_right, both_right, neither_right: posts by who had all of it right.
         mcnemar_p: of the two having all right as often (exact McNemar test).
         sentence: what follows, in plain words.
+        macro_f1_p, any_f1_p: of no difference, from the paired bootstrap.
     """
 
     a_id: int
@@ -334,6 +335,8 @@ class Comparison:
     mcnemar_p: float
     sentence: str
     notes: tuple[str, ...] = ()
+    macro_f1_p: float | None = None
+    any_f1_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Sets in disguise, and what disguises cost a model, on both databases."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from backend.db.models.evaluation import ModelKind, SetOrigin
 from backend.errors import InvalidInputError
 from backend.evaluation.bootstrap import bootstrap, interval
 from backend.evaluation.drop import measure_drop
+from backend.evaluation.judged import Bools, Judged
 from backend.evaluation.robustness import Disguise
 from backend.evaluation.set_service import SetService
 from backend.intake.service import IntakeService
@@ -215,3 +217,37 @@ def test_the_cost_is_a_paired_bootstrap_over_the_same_posts() -> None:
     turned = measure_drop(worse, plain, names=names, disguises=kinds, set_name="test", set_number=1)
     assert turned.sentence.startswith("It is better on disguised posts, by .")
     assert "−" not in turned.sentence
+
+
+def test_one_disguise_may_cost_what_the_others_hide() -> None:
+    names = {"c0": "C 0"}
+    good = random_judged(posts=400, codes=1, seed=5, noise=0.8)
+    bad = random_judged(posts=400, codes=1, seed=5, noise=3.0)
+    kinds = np.array(["emoji" if key % 5 == 0 else "casing" for key in good.row_ids])
+    # Emoji confuse the model; of what is in odd case it says what it says as written, or better.
+    disguised = _mixed(good, bad, kinds == "emoji")
+    plain = _mixed(good, bad, (kinds == "casing") & (good.row_ids % 4 == 0))
+    found = measure_drop(plain, disguised, names=names, disguises=list(kinds), set_name="s", set_number=1)
+    assert found.overall is not None
+    emoji, casing = found.disguises
+    assert (emoji.name, emoji.clear, casing.clear) == ("emoji", True, False)
+    assert "; but emoji cost it ." in found.sentence
+    # Two disguises are looked at: the smaller p-value counts double.
+    alone = measure_drop(
+        plain.take(kinds == "emoji"),
+        disguised.take(kinds == "emoji"),
+        names=names,
+        disguises=["emoji"] * int((kinds == "emoji").sum()),
+        set_name="s",
+        set_number=1,
+    )
+    assert emoji.f1_p == pytest.approx(2 * (alone.disguises[0].f1_p or 0))
+
+
+def _mixed(here: Judged, there: Judged, where: Bools) -> Judged:
+    """What one says, and where told what the other says."""
+    named = np.where(where[:, None], there.named, here.named)
+    assert here.scores is not None and there.scores is not None
+    scores = np.where(where[:, None], there.scores, here.scores)
+    flagged = named.any(axis=1)
+    return replace(here, named=named, scores=scores, flagged=flagged, any_scores=scores.max(axis=1))
