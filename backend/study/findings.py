@@ -211,7 +211,7 @@ def _overfitting(results: Results) -> Section | None:
     ]
     kinds = dict.fromkeys(one.cell.answers for one in found)
     groups = {kind: [one for one in found if one.cell.answers == kind] for kind in kinds}
-    gaps = {kind: level(group, _gap) for kind, group in groups.items()}
+    gaps = {kind: level(group, _gap, least=-1.0) for kind, group in groups.items()}
     if not any(gaps.values()):
         return None
     sentences = [
@@ -430,6 +430,8 @@ def _words(cell: Cell) -> str:
 
 
 def _verdict(apart: Estimate, *, up: str = "better", down: str = "worse") -> str:
+    if apart.value == apart.low == apart.high == 0:
+        return "no difference"
     if apart.clear:
         return f"clearly {up if apart.value > 0 else down} ({inside(apart, signed=True)})"
     return f"no clear difference ({inside(apart, signed=True)})"

@@ -129,3 +129,10 @@ def test_one_seed_is_said() -> None:
     three = section(results(*students(keep=1.0)), "What was trained").sentences
     assert not any("one seed" in sentence for sentence in three)
     assert level(students(keep=1.0), lambda each: each.main).seeds == 3  # type: ignore[union-attr]
+
+
+def test_no_interval_reaches_beyond_what_a_figure_can_be() -> None:
+    two = [scored(cell(seed=seed), noise) for seed, noise in ((0, 0.3), (1, 3.0))]
+    found = level(two, lambda one: one.main)
+    assert found is not None
+    assert (found.low, found.high) == (0.0, 1.0)
