@@ -86,7 +86,7 @@ def of_student(texts: Mapping[int, str], written: pd.DataFrame, said: Said) -> R
     return measure_reasons(
         Reason(
             texts[key],
-            analysis or "",
+            analysis if isinstance(analysis, str) else "",
             tuple(() if quotes is None else quotes),
             None if labels is None or key not in result else set(labels) == set(result[key]),
         )
