@@ -343,9 +343,9 @@ class CurationService:
     def _fill(self, version: DatasetVersion, policy: Policy, variation: Variation) -> None:
         """Store a version's rows, and with them its counts and hash."""
         rules = Rules(version.handling, policy.codes, version.include_unverified, version.include_unanswered)
-        drawn = self._drawn(version.project_id, rules, variation)
-        tally, digest = Tally(policy), hashlib.sha256()
         known = leaks(self._session, version.project_id)
+        drawn = self._drawn(version.project_id, rules, variation, known.apart)
+        tally, digest = Tally(policy), hashlib.sha256()
         for chunk in self._datasets.candidates(version.project_id):
             rows = []
             for found in (_marked(each, known.apart) for each in chunk):
@@ -366,7 +366,9 @@ class CurationService:
         version.hash = digest.hexdigest()
         self._session.flush()
 
-    def _drawn(self, project_id: int, rules: Rules, variation: Variation) -> frozenset[int] | None:
+    def _drawn(
+        self, project_id: int, rules: Rules, variation: Variation, apart: Mapping[int, str]
+    ) -> frozenset[int] | None:
         """The items that may be learned where there may only be so many; None where all may."""
         if variation.rows is None:
             return None
@@ -374,7 +376,7 @@ class CurationService:
             (
                 (found.item_id, found.external_id)
                 for chunk in self._datasets.candidates(project_id)
-                for found in chunk
+                for found in (_marked(each, apart) for each in chunk)
                 if _is_training(found, varied(found.external_id, found.candidate, rules, variation))
             ),
             variation.rows,

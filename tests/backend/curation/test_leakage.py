@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from backend.curation import leakage
 from backend.curation.service import CurationService
+from backend.curation.variation import Variation
 from backend.db.engine import Database
 from backend.db.models import DatasetVersion, EvaluationRow, EvaluationSet, PolicyVersion, Project
 from backend.db.models.content import Split
@@ -106,6 +107,18 @@ def test_near_duplicates_are_counted_beforehand_and_left_out(database: Database)
             assert counts["rows"] == {"train": 2, "validation": 0}
             assert counts["rows"] == {split.value: rows for split, rows in preview.rows.items()}
             assert counts["warnings"] == preview.warnings
+
+
+def test_a_version_of_so_many_rows_has_so_many_beside_those_that_fall_out(database: Database) -> None:
+    with database.write() as session:
+        project, _ = fill(session)
+        for seed in range(4):
+            version = (
+                CurationService(session)
+                .build(project.id, Handling.KEEP, variation=Variation(rows=2, seed=seed), person="ada")
+                .version
+            )
+            assert taught(session, version) == {GARDEN.lower(), SOUP[:39]}
 
 
 def test_posts_and_sets_that_come_later_count_in_the_next_version(database: Database) -> None:

@@ -16,12 +16,8 @@ from backend.db.models import Job, Run
 from backend.db.models.jobs import JobState
 from tests.backend.runs.build import add_decided_project
 from tests.tiny_model import make_tiny_model
-from training.job import Job as TrainerJob
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-# MERGE: "both" alone once the trainer's Job has the field; before, nobody can be asked for a reason.
-ANSWERS = "both" if "inference" in TrainerJob.model_fields else "direct"
 
 
 def states(database: Database) -> list[JobState]:
@@ -37,7 +33,7 @@ def test_a_study_that_was_killed_goes_on_and_trains_nothing_twice(
     with sqlite_database.write() as session:
         add_decided_project(session, wrong=4)
     command = [sys.executable, "-m", "backend", "study", "--handlings", "recheck-drop", "--seeds", "1"]
-    command += ["--answers", ANSWERS, "--simulate-recheck", "1", "--leave-out", "hate"]
+    command += ["--answers", "both", "--simulate-recheck", "1", "--leave-out", "hate"]
     command += ["--set", "epochs=1", "--set", "rank=2", "--out", str(tmp_path / "report"), "--json"]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -59,7 +55,7 @@ def test_a_study_that_was_killed_goes_on_and_trains_nothing_twice(
     assert states(sqlite_database) == jobs
     assert json.loads(again.stdout)["rows"] == document["rows"]
     rows = pd.read_csv(tmp_path / "report" / "study.csv")
-    assert len(rows) == (4 if ANSWERS == "both" else 2)
+    assert len(rows) == 4
     assert set(rows["training_rows"]) == {12, 8}
     assert rows["macro_f1"].between(0, 1).all()
     assert rows.loc[rows["inference"] == "direct", "learned_macro_f1"].between(0, 1).all()
