@@ -294,13 +294,17 @@ class EvaluationRepository:
         return [(key, text) for key, text in rows]
 
     def validation_posts(self, project_id: int) -> Iterator[list[tuple[int, str, tuple[str, ...]]]]:
-        """Keys, texts and decisions of the validation items that have a decision with labels, in parts."""
+        """Keys, texts and decisions of the validation items that have a decision with labels, in parts.
+
+        Without those that an imported set has, too: thresholds are chosen on these posts.
+        """
         query = (
             select(Item.id, Item.text, Judgement.labels)
             .join(Judgement, Judgement.id == Item.decision_id)
             .where(
                 Item.project_id == project_id,
                 Item.split == Split.VALIDATION,
+                Item.held_out.is_(False),
                 Judgement.labels.is_not(None),
             )
             .order_by(Item.id)

@@ -266,6 +266,10 @@ def test_posts_are_written_for_the_trainer(database: Database, tmp_path: Path) -
         add_decided(session, here.project, here.policy, "unsure", None, Split.VALIDATION)
         frozen = here.frozen()
         assert here.service.write_set(frozen.id, tmp_path / "sets" / "test.parquet") == 5
+        # An imported set has this post, too, so it chooses no thresholds.
+        held_out = add_decided(session, here.project, here.policy, "v4", ("hate",), Split.VALIDATION)
+        held_out.held_out = True
+        session.flush()
         assert here.service.write_validation(here.project.id, tmp_path / "validation.parquet") == 3
         written = pd.read_parquet(tmp_path / "sets" / "test.parquet")
         assert list(written.columns) == ["id", "text"]
