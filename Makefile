@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TEST_MODELS := $(or $(OVERRULE_MODEL_CACHE),$(HOME)/.cache/overrule/models)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean bench-training bench-training-%
+.PHONY: help run test lint format clean bench-training bench-training-% bench-scoring
 
 help:
 	@echo "make run     start Overrule and print its address (PORT=8600 for another port)"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint    style, types and the import rules"
 	@echo "make format  put the style right"
 	@echo "make bench-training  measure the trainer against its peers (BENCH='--batch 8' for options)"
+	@echo "make bench-scoring   measure scoring beside generate and full forwards"
 	@echo "make clean   remove the virtual environment and caches; your data stays"
 
 run: $(VENV)/run.stamp
@@ -36,6 +37,9 @@ bench-training: bench-training-all
 
 bench-training-%: $(VENV)/dev.stamp
 	@OVERRULE_MODEL_CACHE="$(TEST_MODELS)" $(BIN)/python -m tests.benchmarks.training $* $(BENCH)
+
+bench-scoring: $(VENV)/dev.stamp
+	@OVERRULE_MODEL_CACHE="$(TEST_MODELS)" $(BIN)/python -m tests.benchmarks.scoring $(BENCH)
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix

@@ -11,6 +11,8 @@ from peft import LoraConfig, get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
+from tests.benchmarks.scoring.__main__ import measure
+from tests.benchmarks.scoring.contest import Contest, OtherScoresError
 from tests.benchmarks.training import environments, peers
 from tests.benchmarks.training.contest import Contestant, ContestError, check_loss, check_work, once, play
 from tests.benchmarks.training.figures import Figure, examples_per_second, ratios, table, verdict
@@ -227,3 +229,32 @@ def test_growth_is_measured_in_one_row(setting: Setting) -> None:
     report = growth(setting)
     assert report.data["ratio"] > 0
     assert [row[0] for row in report.rows] == sorted((row[0] for row in report.rows), key=int)
+
+
+@pytest.fixture
+def scoring(tiny: Path) -> Contest:
+    return Contest(tiny, SAMPLE, torch.device("cpu"), "float32", count=4, answered=2, policy_tokens=600)
+
+
+@PEFT_WARNING
+def test_scoring_is_measured_beside_generate_and_full_forwards(scoring: Contest) -> None:
+    report = measure(scoring, 1)
+    assert [row[0].split(",")[0] for row in report.rows] == [
+        "Overrule",
+        "`generate`",
+        "a forward for each post",
+        "a forward for each valid answer",
+    ]
+    assert report.data["apart"] < 1e-5
+    assert all(float(row[1].split()[0]) > 0 for row in report.rows)
+    # A right answer is as long as the post's labels say.
+    assert scoring.generate(1) == sum(answer for _, _, answer in scoring.posts)
+
+
+@PEFT_WARNING
+def test_the_speed_of_other_scores_is_not_reported(scoring: Contest, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = scoring.overrule().copy()
+    scores[scoring.to_answer[1], 3] += 2e-4
+    monkeypatch.setattr(Contest, "overrule", lambda self: scores)
+    with pytest.raises(OtherScoresError, match=r"more than 0\.0001: it does not compute the same"):
+        measure(scoring, 1)
