@@ -22,6 +22,7 @@ from backend.evaluation.results import Comparison, ModelRow
 from backend.evaluation.service import EvaluationService
 from backend.evaluation.set_service import SetService
 from backend.evaluation.sets import TEST_SPLIT
+from backend.jobs.payloads import Inference
 from backend.jobs.service import JobService
 from backend.jobs.states import ENDED
 from backend.projects.service import ProjectService
@@ -50,6 +51,12 @@ def evaluate(
     by_group: Annotated[
         bool, typer.Option("--by-group", help="Show how often each model is right in each of a set's groups.")
     ] = False,
+    inference: Annotated[
+        Inference | None,
+        typer.Option(
+            help="How a student that knows both is asked: for the labels at once, or for a reason first."
+        ),
+    ] = None,
     background: Annotated[
         bool, typer.Option("--background", help="Make a job for the worker and come back at once.")
     ] = False,
@@ -70,7 +77,7 @@ def evaluate(
         sets = _sets(session, place, set_ or [TEST_SPLIT], settings.person, anew=bool(run or base or teacher))
         if teacher:
             _judge_teacher(session, sets, settings.person)
-        job = _start(session, settings, place, run or [], base, sets) if run or base else None
+        job = _start(session, settings, place, run or [], base, sets, inference) if run or base else None
     if job is not None and background:
         _say_started(job, as_json=json)
         return
@@ -138,6 +145,7 @@ def _start(
     runs: Sequence[str],
     base: bool,
     sets: Sequence[EvaluationSet],
+    inference: Inference | None,
 ) -> Job:
     known = RunService(session, settings)
     return EvaluationService(session).start_scoring(
@@ -145,6 +153,7 @@ def _start(
         run_ids=list(dict.fromkeys(known.get(project.id, name).id for name in runs)),
         base=base,
         set_ids=[one.id for one in sets],
+        inference=inference,
         person=settings.person,
     )
 

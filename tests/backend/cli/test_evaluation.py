@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 import backend.cli.evaluation  # noqa: F401
 from backend.cli import app
 from backend.db.engine import Database
-from backend.db.models import EvaluationRow, PolicyVersion, Project
+from backend.db.models import EvaluationRow, Job, PolicyVersion, Project
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
@@ -224,6 +224,14 @@ def test_the_test_split_is_frozen_to_be_disguised(sqlite_database: Database) -> 
     with sqlite_database.write() as session:
         posts(session)
     assert json.loads(overrule("robustness", "--json").stdout)["set"] == "test, disguised"
+
+
+def test_a_student_can_be_asked_for_a_reason_first(two_models: Database) -> None:
+    evaluate("--run", "1", "--inference", "reasoned", "--background")
+    with two_models.read() as session:
+        [job] = session.scalars(select(Job).where(Job.kind == JobKind.SCORE))
+        assert job.payload["inference"] == "reasoned"
+    assert evaluate("--run", "1", "--inference", "loud").exit_code == 2
 
 
 @pytest.mark.slow
