@@ -243,9 +243,10 @@ def test_a_teacher_that_cannot_be_asked_ends_the_run_and_nothing_is_lost(
     assert result is not None
     assert accounted(result)
     assert result.answered == answered == len(answers(sqlite_database))
-    assert result.left > 40
+    # Ten failures in a row end it; an answer that comes late begins the count anew, once at most.
+    assert result.left > 35
     assert caught.value.hint
-    assert len(server.asked) <= 20
+    assert len(server.asked) < 25
 
 
 def test_requests_under_way_are_bounded(
