@@ -172,7 +172,7 @@ class Config(BaseModel):
 
 PRESETS: dict[str, Config] = {
     "quick": Config(epochs=4, layers=1 / 3),
-    "standard": Config(epochs=3, learning_rate=2e-3, batch_size=16, layers=1 / 3),
+    "standard": Config(epochs=3, learning_rate=2e-3, layers=1 / 3),
     "thorough": Config(epochs=6, answers="both", rank=32, alpha=64),
     "large": Config(epochs=3, answers="both", learning_rate=2e-4, batch_size=16, max_length=1024),
 }
