@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -22,21 +24,30 @@ class AnswerTree:
 
     Attributes:
         answers: the labels (category codes) of each answer, A in all; () is "none".
-        tokens: (N,) the tokens that are fed, for the nodes 1 … N; what closes an answer is only predicted.
-        depths: (N,) steps from the prompt's last token, from 1.
-        sees: (N, N) True where a node sees another: its ancestors and itself.
-        states: (E,) the node (0 … N) whose output predicts each edge, in rising order.
+        tokens: (N + 1,) the token of each node, which is fed; what closes an answer is only predicted.
+        depths: (N + 1,) steps from the prompt's last token.
+        states: (E,) the node whose output predicts each edge, in rising order.
         targets: (E,) the token of each edge.
         paths: (A, L) the edges of each answer, filled up with E, which stands for "no edge".
+        ways: (N + 1, L) the edges to each node, filled up likewise.
+        ancestors: (N + 1, L) what each node sees: the nodes on the way to it, and itself, which fills up.
+        forced: (N + 1,) the node before it where nothing else can follow that, else itself.
     """
 
     answers: tuple[tuple[str, ...], ...]
     tokens: Tensor
     depths: Tensor
-    sees: Tensor
     states: Tensor
     targets: Tensor
     paths: Tensor
+    ways: Tensor
+    ancestors: Tensor
+    forced: Tensor
+
+    @property
+    def nodes(self) -> int:
+        """How many tokens can be fed behind the prompt, N."""
+        return len(self.tokens) - 1
 
     @property
     def depth(self) -> int:
@@ -45,8 +56,24 @@ class AnswerTree:
 
     def answer_log_probabilities(self, edges: Tensor) -> Tensor:
         """Sum the edges' log probabilities (…, E) along each answer, (…, A)."""
-        nothing = torch.zeros(*edges.shape[:-1], 1, dtype=edges.dtype)
-        return torch.cat([edges, nothing], dim=-1)[..., self.paths].sum(dim=-1)
+        return _summed(edges, self.paths)
+
+    def node_log_probabilities(self, edges: Tensor) -> Tensor:
+        """Sum them along the way to each node, (…, N + 1)."""
+        return _summed(edges, self.ways)
+
+    def edges_of(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """The edges that nodes (K,) predict: for each the place of its node in `nodes`, and its number."""
+        first = torch.searchsorted(self.states, nodes)
+        counts = torch.searchsorted(self.states, nodes, right=True) - first
+        places = torch.repeat_interleave(torch.arange(len(nodes)), counts)
+        within = torch.arange(len(places)) - (counts.cumsum(0) - counts)[places]
+        return places, first[places] + within
+
+
+def _summed(edges: Tensor, paths: Tensor) -> Tensor:
+    nothing = torch.zeros(*edges.shape[:-1], 1, dtype=edges.dtype)
+    return torch.cat([edges, nothing], dim=-1)[..., paths].sum(dim=-1)
 
 
 _MOST_ANSWERS = 5000
@@ -90,21 +117,28 @@ def _tree(
     paths: list[list[int]],
 ) -> AnswerTree:
     number = {node: index for index, node in enumerate(nodes)}
-    sees = torch.zeros(len(nodes) - 1, len(nodes) - 1, dtype=torch.bool)
-    for index, node in enumerate(nodes[1:]):
-        for depth in range(1, len(node) + 1):
-            sees[index, number[node[:depth]] - 1] = True
     # Edges sorted by node, so that the head can go through the states in pieces.
     order = sorted(range(len(edges)), key=lambda edge: edges[edge][0])
-    place = {edge: index for index, edge in enumerate(order)}
+    place = {edges[edge]: index for index, edge in enumerate(order)}
+    at = {edge: index for index, edge in enumerate(order)}
+    states = [edges[edge][0] for edge in order]
     longest = max(len(path) for path in paths)
-    filled = [[place[edge] for edge in path] + [len(edges)] * (longest - len(path)) for path in paths]
+
+    def filled(path: Sequence[int], filling: int) -> list[int]:
+        return [*path, *([filling] * (longest - len(path)))]
+
+    on_the_way = [[number[node[:depth]] for depth in range(len(node) + 1)] for node in nodes]
+    ways = [[place[number[node[:depth]], node[depth]] for depth in range(len(node))] for node in nodes]
+    alone = {state for state, times in Counter(states).items() if times == 1}
+    before = [way[-2] if len(way) > 1 and way[-2] in alone else way[-1] for way in on_the_way]
     return AnswerTree(
         answers=answers,
-        tokens=torch.tensor([node[-1] for node in nodes[1:]], dtype=torch.long),
-        depths=torch.tensor([len(node) for node in nodes[1:]], dtype=torch.long),
-        sees=sees,
-        states=torch.tensor([edges[edge][0] for edge in order]),
+        tokens=torch.tensor([-1, *(node[-1] for node in nodes[1:])]),
+        depths=torch.tensor([len(node) for node in nodes]),
+        states=torch.tensor(states),
         targets=torch.tensor([edges[edge][1] for edge in order]),
-        paths=torch.tensor(filled),
+        paths=torch.tensor([filled([at[edge] for edge in path], len(edges)) for path in paths]),
+        ways=torch.tensor([filled(way, len(edges)) for way in ways]),
+        ancestors=torch.tensor([filled(way[1:] or way, way[-1]) for way in on_the_way]),
+        forced=torch.tensor(before),
     )

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -77,6 +77,13 @@ def shared_prefix_mask(prefix: int, lengths: Sequence[int]) -> Tensor:
     return sees.tril_()
 
 
+class Posts(Protocol):
+    """Posts behind a prefix, which know what their tokens see (`training/continuation.py`)."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Attention of a layer, (1, heads, T, d) as the query."""
+
+
 def register() -> None:
     """Make the attention known to transformers under `NAME`."""
     AttentionInterface.register(NAME, _forward)
@@ -93,9 +100,10 @@ def _forward(
     dropout: float = 0.0,
     scaling: float | None = None,
     segments: Segments | None = None,
+    posts: Posts | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers calls it; `segments` comes from the call of the decoder.
+    """Attention as transformers calls it; `segments` or `posts` come from the call of the decoder.
 
     Args:
         query: (1, heads, T, d).
@@ -104,13 +112,17 @@ def _forward(
     Returns:
         (1, T, heads, d), and no weights.
     """
-    if segments is None:
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if segments is not None:
+        output = packed_attention(query, key, value, segments, scale)
+    elif posts is not None:
+        output = posts.attend(int(module.layer_idx), query, key, value, scale)  # type: ignore[arg-type]
+    else:
         plain: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return plain
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return packed_attention(query, key, value, segments, scale).transpose(1, 2).contiguous(), None
+    return output.transpose(1, 2).contiguous(), None
 
 
 def packed_attention(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float) -> Tensor:
@@ -172,17 +184,14 @@ class _Packed(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float
     ) -> Tensor:
-        row = _Forward(query, key, value)
-        if not query.is_cuda:
-            # The processor's kernel is slower in bf16 over short blocks, and no faster elsewhere.
-            row = _Forward(*(states.float() for states in row))
+        row = _Forward(*_as_computed(query, key, value))
         output, lse = torch.empty_like(row.query), query.new_empty(query.shape[:3], dtype=torch.float32)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
-        own, own_lse = _kernel(_Forward(*(_padded(states, segments) for states in row)), True, scale)
-        own, own_lse = _unpadded(own, segments), _unpadded(own_lse[..., None], segments)[..., 0]
+        own, own_lse = _kernel(_Forward(*(padded(states, segments) for states in row)), True, scale)
+        own, own_lse = unpadded(own, segments), unpadded(own_lse[..., None], segments)[..., 0]
         if segments.prefix:
             output[:, :, prefix], lse[:, :, prefix] = _kernel(row.block(prefix, prefix), True, scale)
-            own, own_lse = _merged(own, own_lse, *_kernel(row.block(examples, prefix), False, scale))
+            own, own_lse = merged(own, own_lse, *_kernel(row.block(examples, prefix), False, scale))
         output[:, :, examples], lse[:, :, examples] = own, own_lse
         output = output.to(query.dtype)
         ctx.save_for_backward(query, key, value, output, lse)
@@ -196,11 +205,11 @@ class _Packed(torch.autograd.Function):
         row = _Backward(gradient, query, key, value, output, lse)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
         # What pads a batch has neither output nor gradient, so it adds nothing; its log-sum-exp is 0.
-        batch = _Backward(*(_padded(states, segments) for states in row._replace(lse=lse[..., None])))
+        batch = _Backward(*(padded(states, segments) for states in row._replace(lse=lse[..., None])))
         own = _gradients(batch._replace(lse=batch.lse[..., 0]), True, scale)
         found = [part.new_empty(whole.shape) for whole, part in zip((query, key, value), own, strict=True)]
         for whole, part in zip(found, own, strict=True):
-            whole[:, :, examples] = _unpadded(part, segments)
+            whole[:, :, examples] = unpadded(part, segments)
         if segments.prefix:
             within = _gradients(row.block(prefix, prefix), True, scale)
             for whole, part in zip(found, within, strict=True):
@@ -212,14 +221,14 @@ class _Packed(torch.autograd.Function):
         return by_query, by_key, by_value, None, None
 
 
-def _merged(output: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
+def merged(output: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
     """Two attentions of the same queries over different keys, as one."""
     both = torch.logaddexp(lse, other_lse)
     mixed = output * torch.exp(lse - both)[..., None] + other * torch.exp(other_lse - both)[..., None]
     return mixed.to(output.dtype), both
 
 
-def _padded(states: Tensor, segments: Segments) -> Tensor:
+def padded(states: Tensor, segments: Segments) -> Tensor:
     """The examples' states of a row, (1, H, T, d), as a batch of equal lengths, (n, H, longest, d)."""
     _, heads, _, size = states.shape
     batch = states.new_zeros(len(segments.lengths) * segments.longest, heads, size)
@@ -227,11 +236,53 @@ def _padded(states: Tensor, segments: Segments) -> Tensor:
     return batch.view(len(segments.lengths), segments.longest, heads, size).transpose(1, 2)
 
 
-def _unpadded(batch: Tensor, segments: Segments) -> Tensor:
+def unpadded(batch: Tensor, segments: Segments) -> Tensor:
     """Back again: (n, H, longest, d) to (1, H, T - P, d)."""
     count, heads, longest, size = batch.shape
     states = batch.transpose(1, 2).reshape(count * longest, heads, size)
     return states[segments.slots(batch.device)].transpose(0, 1)[None]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
+    """Attention of a batch without gradients.
+
+    Args:
+        query: (n, heads, queries, d).
+        key: (n, key heads, keys, d), like `value`.
+        causal: whether a token sees its own past only; else it sees all keys.
+        scale: what scores are multiplied by.
+
+    Returns:
+        The output, (n, heads, queries, d), and the log-sum-exp of the scores, (n, heads, queries) in fp32.
+    """
+    if query.is_cuda and query.dtype == torch.float32:
+        # The GPU's kernels know only the short types.
+        seen = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device)
+        return attend_under((seen.tril_() if causal else seen)[None], query, key, value, scale)
+    return _kernel(_Forward(*_as_computed(query, key, value)), causal, scale)
+
+
+def attend_under(
+    sees: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
+    """The same under any mask, (n or 1, queries, keys) True where a query sees a key, as plain products.
+
+    A query has to see a key at least. For few queries: all their scores are there at once.
+    """
+    n, heads, queries, size = query.shape
+    groups = heads // key.shape[1]
+    # The heads that share keys become queries of one, so that no key is copied.
+    query = query.float().reshape(n, key.shape[1], groups * queries, size) * scale
+    scores = (query @ key.float().transpose(2, 3)).view(n, key.shape[1], groups, queries, -1)
+    scores = scores.masked_fill(~sees[:, None, None], float("-inf"))
+    lse = torch.logsumexp(scores, dim=-1)
+    weights = (scores - lse[..., None]).exp().flatten(2, 3)
+    return (weights @ value.float()).view(n, heads, queries, size), lse.view(n, heads, queries)
+
+
+def _as_computed(*states: Tensor) -> tuple[Tensor, ...]:
+    """On a processor in fp32: its kernel is slower in bf16 over short blocks, and no faster elsewhere."""
+    return states if states[0].is_cuda else tuple(each.float() for each in states)
 
 
 def _kernel(given: _Forward, causal: bool, scale: float) -> tuple[Tensor, Tensor]:

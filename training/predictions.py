@@ -135,7 +135,7 @@ class Scorer:
 
     def _counts(self, rows: Sequence[Row]) -> Counts:
         """What is computed to score posts once."""
-        nodes = len(answer_tree(self.renderer, self.form, self.max_labels).tokens)
+        nodes = answer_tree(self.renderer, self.form, self.max_labels).nodes
         prompts = (self.renderer.example(row.text or "", self.form, None, self.max_length) for row in rows)
         tails = [len(prompt) - len(prompt.prefix) for prompt in prompts]
         return counted_scoring(len(self.renderer.frame_ids(self.form)[0]), tails, nodes)

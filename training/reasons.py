@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
 import torch
-from torch import Tensor
-from transformers import DynamicCache, GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
+from training.continuation import Continuation, Fed, Prefix
 from training.fitting import attempt
 from training.memory import MemoryShortError
 from training.prompt import CLASSIFICATION, Example, Form, Renderer, UnreadableAnswerError, parse_answer
-from training.student import Prefix, Student
+from training.student import Student
+
+_log = logging.getLogger(__name__)
 
 Written = tuple[int, ...]
 """The token ids that a student wrote of a post, without the end token."""
@@ -21,23 +23,13 @@ Written = tuple[int, ...]
 _REASON_TOKENS = 192
 """The longest reason, in tokens; what is longer is cut and the classification asked for."""
 
-_AT_ONCE = 16
+_STILL_GOING = 7 / 8
+"""Where no more than this share of the posts in a batch are not done, the others are let go."""
+
 _HEADING_TOKENS = 16
 """How many of the last tokens are read to see whether the classification's heading was written."""
 
 _PARTS = {"analysis": pa.string(), "harmful": pa.list_(pa.string()), "labels": pa.list_(pa.string())}
-
-
-class _HeadingWritten(StoppingCriteria):  # type: ignore[misc]
-    """Ends each post's reason where the classification would begin."""
-
-    def __init__(self, renderer: Renderer) -> None:
-        self._renderer = renderer
-
-    def __call__(self, ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        """Which of the texts (B,) have come to the heading."""
-        ends = [self._renderer.decode(row[-_HEADING_TOKENS:].tolist()) for row in ids]
-        return torch.tensor([end.endswith(CLASSIFICATION) for end in ends], device=ids.device)
 
 
 @torch.no_grad()
@@ -68,13 +60,13 @@ def write(
     """
     answers: list[Written] = [()] * len(examples)
     order = sorted(range(len(examples)), key=lambda index: len(examples[index]))
-    for start in range(0, len(order), _AT_ONCE):
-        chosen = order[start : start + _AT_ONCE]
+    while order:
+        chosen, order = order[: student.written_at_once], order[student.written_at_once :]
         rooms = [reason_room(renderer, examples[index], max_length) + label_tokens for index in chosen]
         prompts = [examples[index] for index in chosen]
-        found = _generate_that_fit(student, renderer, prefix, prompts, max(rooms), not label_tokens)
-        for index, answer, room in zip(chosen, found, rooms, strict=True):
-            answers[index] = answer[:room]
+        found = _written_that_fit(student, renderer, prefix, prompts, rooms, not label_tokens)
+        for index, answer in zip(chosen, found, strict=True):
+            answers[index] = answer
         on_written(len(chosen))
     return answers
 
@@ -118,75 +110,75 @@ def _parts(renderer: Renderer, form: Form, text: str) -> tuple[str, list[str], l
     return answer.analysis or "", list(answer.harmful), list(answer.labels)
 
 
-def _generate_that_fit(
+def _written_that_fit(
     student: Student,
     renderer: Renderer,
     prefix: Prefix,
     examples: Sequence[Example],
-    room: int,
+    rooms: Sequence[int],
     to_heading: bool,
 ) -> list[Written]:
-    """As `_generate`; where memory runs out, in halves.
+    """As `_written_by`; where memory runs out, in halves.
 
     Raises:
-        MemoryShortError: a post does not fit alone.
+        MemoryShortError: a post does not fit into memory alone.
     """
-    written = attempt(lambda: _generate(student, renderer, prefix, examples, room, to_heading))
+    written = attempt(lambda: _written_by(student, renderer, prefix, examples, rooms, to_heading))
     if written is not None:
         return written
     if len(examples) == 1:
         raise MemoryShortError(f"the reason for a single post of {len(examples[0]):,} tokens")
-    half = len(examples) // 2
+    student.written_at_once = min(student.written_at_once, half := len(examples) // 2)
+    _log.warning("the memory ran out; reasons of at most %d posts are written at once", half)
     return [
         answer
-        for part in (examples[:half], examples[half:])
-        for answer in _generate_that_fit(student, renderer, prefix, part, room, to_heading)
+        for part in (slice(half), slice(half, None))
+        for answer in _written_that_fit(student, renderer, prefix, examples[part], rooms[part], to_heading)
     ]
 
 
-def _generate(
+def _written_by(
     student: Student,
     renderer: Renderer,
     prefix: Prefix,
     examples: Sequence[Example],
-    room: int,
+    rooms: Sequence[int],
     to_heading: bool,
 ) -> list[Written]:
-    """Generate after the shared prefix, the posts padded on the left; the padding is masked."""
-    if room < 1:
-        return [()] * len(examples)
-    longest = max(len(example) for example in examples)
-    ids = torch.full((len(examples), longest), renderer.end_id)
-    mask = torch.zeros((len(examples), longest), dtype=torch.long)
-    ids[:, : prefix.length] = torch.tensor(examples[0].prefix)
-    mask[:, : prefix.length] = 1
-    for row, example in enumerate(examples):
-        own = example.post + example.suffix
-        ids[row, longest - len(own) :] = torch.tensor(own)
-        mask[row, longest - len(own) :] = 1
-    output = student.model.generate(
-        input_ids=ids.to(student.device),
-        attention_mask=mask.to(student.device),
-        past_key_values=_cache(prefix, len(examples)),
-        generation_config=GenerationConfig(
-            max_new_tokens=room,
-            do_sample=False,
-            eos_token_id=renderer.end_id,
-            pad_token_id=renderer.end_id,
-        ),
-        stopping_criteria=StoppingCriteriaList([_HeadingWritten(renderer)] if to_heading else []),
-    )
-    return [_up_to_end(renderer, row[longest:].tolist()) for row in output]
+    """What is written of posts, a token of each at a time.
+
+    Those that have come to their end go on unheard until there are enough of them to be let go,
+    because that copies what was computed of the others.
+    """
+    written: list[list[int]] = [[] for _ in examples]
+    tails = [example.post + example.suffix for example in examples]
+    posts = Continuation(student, prefix, tails)
+    here = list(range(len(examples)))
+    going = {post for post in here if rooms[post] > 0}
+    slots = torch.tensor([len(tail) for tail in tails])
+    states = posts.last
+    while going:
+        tokens = student.logits(states).argmax(-1).cpu()
+        for post, token in zip(here, tokens.tolist(), strict=True):
+            if post not in going:
+                continue
+            if token != renderer.end_id:
+                written[post].append(token)
+            if token == renderer.end_id or _is_done(renderer, written[post], rooms[post], to_heading):
+                going.remove(post)
+        if len(going) <= len(here) * _STILL_GOING:
+            kept = torch.tensor([row for row, post in enumerate(here) if post in going], dtype=torch.long)
+            posts.keep(kept)
+            here, tokens, slots = [here[row] for row in kept.tolist()], tokens[kept], slots[kept]
+        if here:
+            sees = torch.arange(int(slots.max()) + 1) <= slots[:, None]
+            states = posts.go_on(Fed(torch.arange(len(here)), tokens, slots, slots, sees))
+            slots = slots + 1
+    return [tuple(answer) for answer in written]
 
 
-def _cache(prefix: Prefix, posts: int) -> DynamicCache:
-    """The prefix' states once for each post, to be gone on from."""
-    cache = DynamicCache()
-    for index, (keys, values) in enumerate(prefix.states):
-        cache.update(keys.expand(posts, -1, -1, -1), values.expand(posts, -1, -1, -1), index)
-    return cache
-
-
-def _up_to_end(renderer: Renderer, ids: list[int]) -> Written:
-    """Cut the end token and what stands after it, which is padding."""
-    return tuple(ids[: ids.index(renderer.end_id)] if renderer.end_id in ids else ids)
+def _is_done(renderer: Renderer, written: Sequence[int], room: int, to_heading: bool) -> bool:
+    """Whether an answer fills its room, or has come to the heading of its classification."""
+    if len(written) >= room:
+        return True
+    return to_heading and renderer.decode(written[-_HEADING_TOKENS:]).endswith(CLASSIFICATION)

@@ -9,8 +9,11 @@ from training.prompt import Example
 LARGEST_ROW = {"cpu": 4096, "cuda": 16384}
 """Tokens in one packed row where memory allows it; longer rows compute the prefix less often."""
 
-SCORED_TOKENS = {"cpu": 768, "cuda": 4096}
-"""The same for scoring, where the prefix is computed once for all rows and costs no row anything."""
+SCORED_TOKENS = {"cpu": 8192, "cuda": 32768}
+"""The same for scoring, were all branches of the tree of answers computed; few are."""
+
+WRITTEN_AT_ONCE = 128
+"""Posts for which an answer is written at once: a token of each is a product that fills the device."""
 
 HEAD_ROWS = 512
 """Positions for which the head is computed at once."""

@@ -20,8 +20,8 @@ answer costs. In the reasoned form the student first writes its reason (greedily
 then taken of the classification after that reason.
 
 How it is computed: the prefix (the policy) once for all posts; then batches of posts of about the
-same length, each followed by the tree of all answers, in which a token sees the prefix, its post
-and its own beginnings only.
+same length; then behind each the branches of the tree of all answers that can still change a score
+(`training/likelihood.py`: what is left out moves none by more than 2e-5).
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ import torch
 from torch import Tensor
 
 from training.answers import AnswerTree, ScoringError, answer_tree
+from training.continuation import Prefix
 from training.fitting import attempt
+from training.likelihood import answer_log_probabilities
 from training.memory import MemoryShortError
 from training.prompt import Example, Form, PromptError, Renderer, written_form
 from training.reasons import Written, read_written, reason_in, reason_room, write
-from training.student import Prefix, Student
+from training.student import Student
 
 _log = logging.getLogger(__name__)
 
@@ -192,9 +194,7 @@ class _Asked:
         """Rows of posts: which, the tokens computed, and the columns from p_<code> on, (B, C + 2)."""
         tails = self._tails(texts, answers)
         named = _naming(self.tree, self.renderer)
-        for chosen, tokens in rows_by_length(
-            tails, len(self.tree.tokens), lambda: self.student.scored_tokens
-        ):
+        for chosen, tokens in rows_by_length(tails, self.tree.nodes, lambda: self.student.scored_tokens):
             row = [tails[index] for index in chosen]
             found = _answers_that_fit(self.student, self.tree, self.prefixes(self.form), row)
             yield chosen, tokens, _probabilities(found, named)
@@ -253,15 +253,15 @@ def rows_by_length(
 def _answers_that_fit(
     student: Student, tree: AnswerTree, prefix: Prefix, tails: Sequence[Sequence[int]]
 ) -> Tensor:
-    """As `_answers_of`; where memory runs out, in halves, and later rows are half as long.
+    """As `answer_log_probabilities`; where memory runs out, in halves, and later rows are half as long.
 
     Raises:
         MemoryShortError: a post does not fit alone.
     """
-    answers = attempt(lambda: _answers_of(student, tree, prefix, tails))
+    answers = attempt(lambda: answer_log_probabilities(student, tree, prefix, tails))
     if answers is not None:
         return answers
-    tokens = len(tails) * (max(map(len, tails)) + len(tree.tokens))
+    tokens = len(tails) * (max(map(len, tails)) + tree.nodes)
     if len(tails) == 1:
         raise MemoryShortError(f"a single post, {tokens:,} tokens with all its answers")
     student.scored_tokens = min(student.scored_tokens, tokens // 2)
@@ -272,33 +272,6 @@ def _answers_that_fit(
     )
 
 
-def _answers_of(student: Student, tree: AnswerTree, prefix: Prefix, tails: Sequence[Sequence[int]]) -> Tensor:
-    """The log probability of every answer to each post, (B, A) in fp32.
-
-    A post's row is padded on the left, so that all posts have their answers in the same columns.
-    """
-    longest, nodes = max(map(len, tails)), len(tree.tokens)
-    ids = torch.zeros(len(tails), longest + nodes, dtype=torch.long)
-    ids[:, longest:] = tree.tokens
-    starts = torch.tensor([longest - len(tail) for tail in tails])
-    for row, (start, tail) in enumerate(zip(starts.tolist(), tails, strict=True)):
-        ids[row, start:longest] = torch.tensor(tail)
-    steps = torch.cat([torch.arange(longest), longest - 1 + tree.depths])
-    mask = torch.ones(longest + nodes, longest + nodes, dtype=torch.bool).tril_()
-    mask[longest:, longest:] = tree.sees
-    hidden = student.hidden_after(
-        prefix,
-        ids,
-        prefix.length + (steps - starts[:, None]).clamp(min=0),
-        mask & (torch.arange(longest + nodes) >= starts[:, None])[:, None],
-    )
-    states = hidden[:, longest - 1 :].flatten(0, 1)
-    offsets = torch.arange(len(tails))[:, None] * (nodes + 1)
-    rows = (offsets + tree.states).flatten()
-    edges = student.log_probabilities(states, rows, tree.targets.repeat(len(tails)))
-    return tree.answer_log_probabilities(edges.view(len(tails), -1))
-
-
 def _naming(tree: AnswerTree, renderer: Renderer) -> Tensor:
     """Which answers name which category, and last which name any, (C + 1, A) bool."""
     naming = [[code in labels for labels in tree.answers] for code in renderer.policy.codes]
@@ -307,7 +280,6 @@ def _naming(tree: AnswerTree, renderer: Renderer) -> Tensor:
 
 def _probabilities(answers: Tensor, named: Tensor) -> np.ndarray[Any, Any]:
     """Answers' log probabilities (B, A) to p_<code>…, any_violation and valid_mass, (B, C + 2)."""
-    answers = answers.double()
     valid = torch.logsumexp(answers, dim=1)
     nothing = torch.tensor(float("-inf"), dtype=answers.dtype)
     of_category = torch.logsumexp(torch.where(named[None], answers[:, None, :], nothing), dim=2)

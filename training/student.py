@@ -9,7 +9,6 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForCausalLM, Cache, DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from training import attention, hardware
+from training.continuation import Continuation, Prefix
 from training.cost import KEPT_SHARE, Shape
 from training.files import write_bytes
 from training.job import Config, Precision
@@ -35,7 +34,7 @@ from training.lower import LowerLayers
 from training.norm import use_lean_norms
 from training.prompt import Example
 from training.quantized import nf4, require_4bit
-from training.rows import HEAD_ROWS, LARGEST_ROW, SCORED_TOKENS
+from training.rows import HEAD_ROWS, LARGEST_ROW, SCORED_TOKENS, WRITTEN_AT_ONCE
 from training.targets import check_ranks, check_targets
 
 _log = logging.getLogger(__name__)
@@ -52,31 +51,13 @@ def _peft_behind_transformers() -> Iterator[None]:
         yield
 
 
+def _unread_mask(device: torch.device) -> Tensor:
+    """Stands where transformers would draw a mask of all pairs of tokens, which nobody here reads."""
+    return torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=device)
+
+
 class StudentError(Exception):
     """The model cannot be used as asked; the message says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """A prefix' keys and values, one pair a layer, each (1, heads, P, head size)."""
-
-    length: int
-    states: tuple[tuple[Tensor, Tensor], ...]
-
-
-class _Shared(DynamicLayer):  # type: ignore[misc]
-    """A layer's keys and values of a prefix, seen by every row of a batch; what follows is not kept."""
-
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
-        self.lazy_initialization(keys, values)
-        self.keys, self.values = keys, values
-
-    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """The prefix' and the batch's own keys and values, (B, heads, P + T, head size) each."""
-        shared = (each.expand(len(keys), -1, -1, -1) for each in (self.keys, self.values))
-        with_keys, with_values = (torch.cat(pair, dim=2) for pair in zip(shared, (keys, values), strict=True))
-        return with_keys, with_values
 
 
 class Student:
@@ -93,6 +74,7 @@ class Student:
         self.row_tokens = LARGEST_ROW[device.type]
         self._lower: LowerLayers | None = None
         self.scored_tokens = SCORED_TOKENS[device.type]
+        self.written_at_once = WRITTEN_AT_ONCE
         model.eval()
         if self.adapted:
             use_lean_lora(model)
@@ -112,7 +94,12 @@ class Student:
     def hidden(self, row: PackedRow) -> Tensor:
         """The last hidden states of a row, (T, D)."""
         row = row.to(self.device)
-        common = {"position_ids": row.positions[None], "segments": row.segments, "use_cache": False}
+        common = {
+            "position_ids": row.positions[None],
+            "attention_mask": _unread_mask(self.device),
+            "segments": row.segments,
+            "use_cache": False,
+        }
         decoder = self._causal.get_decoder()
         if self._lower is not None and row in self._lower:
             given = self._lower.input_above(row)
@@ -232,33 +219,26 @@ class Student:
     @torch.no_grad()
     def prefill(self, ids: tuple[int, ...]) -> Prefix:
         """Compute a prefix once, for all the posts that begin with it."""
-        cache = DynamicCache()
-        self._causal.get_decoder()(
-            input_ids=torch.tensor([ids], device=self.device), past_key_values=cache, use_cache=True
-        )
-        return Prefix(len(ids), tuple((layer.keys, layer.values) for layer in cache.layers))
+        return Continuation(self, Prefix(0, ()), [ids]).as_prefix()
 
     @torch.no_grad()
-    def hidden_after(self, prefix: Prefix, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """The last hidden states of rows that all follow one prefix, (B, T, D).
+    def hidden_behind(self, prefix: Prefix, ids: Tensor, positions: Tensor, posts: Continuation) -> Tensor:
+        """The last hidden states of tokens behind a prefix, (T, D).
 
         Args:
             prefix: what all tokens see.
-            ids: (B, T) token ids.
-            positions: (B, T) positions, the prefix counted.
-            mask: (B, T, T) True where a token sees another of its row.
+            ids: (T,) token ids.
+            positions: (T,) positions behind the prefix, from 0.
+            posts: what the tokens belong to, which computes their attention.
         """
-        # As what is added to scores: each layer would make it of booleans, for a quarter of attention's time.
-        unseen = torch.zeros(*ids.shape, prefix.length + ids.shape[1], dtype=self._causal.dtype)
-        unseen[:, :, prefix.length :].masked_fill_(~mask, float("-inf"))
         output = self._causal.get_decoder()(
-            input_ids=ids.to(self.device),
-            position_ids=positions.to(self.device),
-            attention_mask=unseen[:, None].to(self.device),
-            past_key_values=Cache(layers=[_Shared(keys, values) for keys, values in prefix.states]),
-            use_cache=True,
+            input_ids=ids[None].to(self.device),
+            position_ids=(prefix.length + positions)[None].to(self.device),
+            attention_mask=_unread_mask(self.device),
+            posts=posts,
+            use_cache=False,
         )
-        states: Tensor = output.last_hidden_state
+        states: Tensor = output.last_hidden_state[0]
         return states
 
     @torch.no_grad()

@@ -162,7 +162,7 @@ def test_a_row_is_as_long_as_half_of_the_memory_allows(tiny: Path) -> None:
 
 def test_scoring_counts_the_prefix_once_and_the_tree_behind_each_post(renderer: Renderer) -> None:
     tree = answer_tree(renderer, "direct", 2)
-    nodes = len(tree.tokens)
+    nodes = tree.nodes
     found = counted_scoring(50, [10, 20], nodes)
     assert found.tokens == 50 + 30 + 2 * nodes
     assert found.states == 2 * (nodes + 1)

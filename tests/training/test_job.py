@@ -24,6 +24,7 @@ import torch
 from tests.training.conftest import POLICY, make_rows, write_job, write_rows
 from training.__main__ import main
 from training.adapter import Card, PromptMismatchError
+from training.continuation import Prefix
 from training.data import Row
 from training.job import Config, Job
 from training.policy import Policy
@@ -32,7 +33,7 @@ from training.prompt import Answers, Renderer
 from training.run import run
 from training.speed import Machine, Speed
 from training.stop import Stop
-from training.student import Prefix, Student
+from training.student import Student
 
 ROOT = Path(__file__).parents[2]
 LONG = Config(epochs=30, batch_size=2, validations=10, max_length=256, rank=4, alpha=8)

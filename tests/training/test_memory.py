@@ -14,6 +14,7 @@ from torch import Tensor
 from tests.training.conftest import examples_of, make_rows
 from tests.training.test_exactness import CONFIG, gradients, moved
 from training.checkpoints import Checkpoints
+from training.continuation import Prefix
 from training.fitting import attempt
 from training.gradients import Gradients
 from training.job import Config
@@ -28,7 +29,7 @@ from training.prompt import Example, Form, Renderer
 from training.run import explain
 from training.scoring import score
 from training.stop import Stop
-from training.student import Prefix, Student, new_student
+from training.student import Student, new_student
 
 CPU = torch.device("cpu")
 
@@ -44,9 +45,11 @@ class Short(Student):
         self._require(len(row.ids))
         return states
 
-    def hidden_after(self, prefix: Prefix, ids: Tensor, *places: Any) -> Tensor:
-        self._require(ids.numel())
-        return super().hidden_after(prefix, ids, *places)
+    def hidden_behind(self, prefix: Prefix, ids: Tensor, *places: Any) -> Tensor:
+        # The prefix itself is not in rows.
+        if prefix.length:
+            self._require(len(ids))
+        return super().hidden_behind(prefix, ids, *places)
 
     def _require(self, tokens: int) -> None:
         if tokens > self.room:
@@ -205,7 +208,7 @@ def test_scoring_with_little_memory_gives_the_same(
     table(student)
     # Rows stay as small as they were found to fit.
     assert student.failures == failures
-    student.room = 40
+    student.room = 8
     with pytest.raises(MemoryShortError, match="a single post"):
         table(student)
 
@@ -221,12 +224,8 @@ def test_reasons_are_written_by_fewer_at_once_where_memory_runs_out(
         return score(student, renderer, range(5), texts, form="reasoned", max_labels=1, max_length=320).table
 
     expected = table()
-    generate = student.model.generate
-
-    def few_at_once(**given: Any) -> Any:
-        if len(given["input_ids"]) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return generate(**given)
-
-    student.model.generate = few_at_once
+    prompts = [renderer.example(text, "reasoned", None, 320) for text in texts]
+    # All five posts do not fit at once, and each does with its reason behind it.
+    student.room = 3 * max(len(prompt.post + prompt.suffix) for prompt in prompts)
     pd.testing.assert_frame_equal(table(), expected, atol=1e-5)
+    assert student.failures

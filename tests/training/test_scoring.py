@@ -21,8 +21,10 @@ from transformers import AutoModelForCausalLM
 
 from tests.training.conftest import POLICY, examples_of, make_rows
 from training.answers import answer_tree
+from training.continuation import Continuation, Fed
 from training.job import Config
 from training.layout import pack
+from training.likelihood import LEFT
 from training.policy import Category, Policy, label_sets
 from training.prompt import CLASSIFICATION, Form, Renderer, UnreadableAnswerError, parse_answer
 from training.reasons import reason_in, reason_room, write
@@ -282,16 +284,17 @@ def test_what_a_student_writes_is_kept(taught: Both, form: Form, monkeypatch: py
     assert 0 < found.reasons["labels"].null_count < 20
 
 
-def test_nothing_is_written_where_no_reason_is_wanted(student: Student, renderer: Renderer) -> None:
-    def refuse(**given: Any) -> None:
-        raise AssertionError("something was generated")
+def test_nothing_is_written_where_no_reason_is_wanted(
+    student: Student, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: Any, **named: Any) -> None:
+        raise AssertionError("something was written")
 
-    generate, student.model.generate = student.model.generate, refuse
-    try:
-        for form in ("direct", "explained"):
-            score(student, renderer, range(3), TEXTS[:3], form=form, max_labels=2, max_length=MAX_LENGTH)  # type: ignore[arg-type]
-    finally:
-        student.model.generate = generate
+    monkeypatch.setattr("training.scoring.write", refuse)
+    for form in ("direct", "explained"):
+        score(student, renderer, range(3), TEXTS[:3], form=form, max_labels=2, max_length=MAX_LENGTH)  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="something was written"):
+        score(student, renderer, range(3), TEXTS[:3], form="reasoned", max_labels=2, max_length=MAX_LENGTH)
 
 
 def test_the_prefix_is_computed_once_and_the_head_where_it_is_needed(
@@ -301,13 +304,49 @@ def test_the_prefix_is_computed_once_and_the_head_where_it_is_needed(
     states: list[int] = []
     spy(monkeypatch, student, "prefill", lambda ids: prefills.append(len(ids)))
     spy(monkeypatch, student, "exact_logits", lambda hidden: states.append(len(hidden)))
+    fed: list[int] = []
+    go_on = Continuation.go_on
+
+    def noting(posts: Continuation, further: Fed) -> torch.Tensor:
+        fed.append(len(further.ids))
+        return go_on(posts, further)
+
+    monkeypatch.setattr(Continuation, "go_on", noting)
     monkeypatch.setattr("training.scoring._AT_ONCE", 6)
     prefixes = prefixes_of(student, renderer)
     student.scored_tokens = 200
     for _ in range(2):
         score(student, renderer, range(15), TEXTS, max_labels=2, max_length=MAX_LENGTH, prefixes=prefixes)
     assert prefills == [len(renderer.frame_ids("direct")[0])]
-    assert sum(states) == 2 * 15 * (1 + len(answer_tree(renderer, "direct", 2).tokens))
+    assert sum(states) == 2 * 15 + sum(fed)
+    assert 0 < sum(fed) < 2 * 15 * answer_tree(renderer, "direct", 2).nodes
+
+
+def test_a_student_that_learned_has_few_branches_computed(
+    taught: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def computed(left: float) -> tuple[int, pd.DataFrame]:
+        fed: list[int] = []
+        go_on = Continuation.go_on
+
+        def noting(posts: Continuation, further: Fed) -> torch.Tensor:
+            fed.append(len(further.ids))
+            return go_on(posts, further)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Continuation, "go_on", noting)
+            patch.setattr("training.likelihood.LEFT", left)
+            found = score(
+                taught.student, taught.renderer, range(13), TEXTS[:13], max_labels=4, max_length=256
+            )
+        return sum(fed), found.table
+
+    few, table = computed(LEFT)
+    every, whole = computed(-1.0)
+    assert every == 13 * answer_tree(taught.renderer, "direct", 4).nodes
+    assert few < every / 3
+    # Nothing is off by more than what was left out could be, beside rounding.
+    pd.testing.assert_frame_equal(table, whole, atol=LEFT + 1e-6, rtol=0)
 
 
 def spy(monkeypatch: pytest.MonkeyPatch, of: Any, name: str, note: Callable[[Any], None]) -> None:
@@ -386,9 +425,10 @@ def test_the_tree_shares_beginnings(renderer: Renderer) -> None:
         for labels in tree.answers
         for depth in range(1, len(renderer.label_ids("direct", labels)))
     }
-    assert len(tree.tokens) == len(beginnings)
+    assert tree.nodes == len(beginnings)
     assert all(first <= second for first, second in pairwise(tree.states.tolist()))
-    assert tree.sees.diagonal().all()
+    for node, way in enumerate(tree.ancestors.tolist()):
+        assert way[tree.depths[node] - 1 :] == [node] * (tree.depth - int(tree.depths[node]) + 1) or node == 0
 
 
 def test_the_base_model_scores_otherwise(student: Student, renderer: Renderer) -> None:

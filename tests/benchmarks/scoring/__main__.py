@@ -78,7 +78,7 @@ def measure(contest: Contest, rounds: int) -> Report:
         [
             f"{contest.count} posts of {contest.posts_path.name},",
             f"{sum(own) / len(own):.0f} tokens each after the policy ({min(own)} to {max(own)});",
-            f"{len(contest.tree.answers)} valid answers, {len(contest.tree.tokens)} tokens as a tree;",
+            f"{len(contest.tree.answers)} valid answers, {contest.tree.nodes} tokens as a tree;",
             f"right answers of {min(answers)} to {max(answers)} tokens;",
             f"median of {rounds} rounds (least–most).",
             f"Scores lie at most {apart:.1g} from those of a forward for each valid answer.",
