@@ -63,6 +63,13 @@ def study(
     sets: Annotated[
         list[str] | None, typer.Option(help="An evaluation set beside the test split; all without it.")
     ] = None,
+    label_only: Annotated[
+        bool,
+        typer.Option(
+            "--label-only",
+            help="Do not also ask students taught both forms with a reason first; that is slow.",
+        ),
+    ] = False,
     preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "quick",
     change: Annotated[
         list[str] | None, typer.Option("--set", help="Change one setting of the preset: epochs=3.")
@@ -99,7 +106,7 @@ def study(
     config = configure(preset, changes_of(change or []))
     with database.read() as session:
         about = _study(session, settings, project, sets, base_model)
-    wanted = Study(**about, config=config, preset=preset_name(preset, config))
+    wanted = Study(**about, config=config, preset=preset_name(preset, config), label_only=label_only)
     if dry_run:
         plan = Plan(database, settings, wanted, grid)
         cells, notes = _versions(plan.build, grid)

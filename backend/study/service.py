@@ -46,6 +46,7 @@ class Study:
         preset: the preset that they come from.
         base_model: a folder, a hub id or "default"; the settings' where None.
         set_ids: the evaluation sets beside the test split.
+        label_only: whether students taught both forms are asked for the label only.
     """
 
     project_id: int
@@ -54,6 +55,7 @@ class Study:
     base_model: str | None
     set_ids: tuple[int, ...]
     person: str
+    label_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,13 @@ class StudyService:
         return () if trained.done else (trained.run.job_id,)
 
     def begin_scoring(self, study: Study, run: Run) -> list[int]:
-        """See to it that a student is scored on all sets as they stand, in each form that it knows.
+        """See to it that a student is scored on all sets as they stand, in each wanted form that it knows.
 
         Returns:
             The jobs to follow, none where nothing is missing.
         """
         jobs = []
-        for inference in self.inferences(run):
+        for inference in (None,) if study.label_only else self.inferences(run):
             missing = [
                 one.id
                 for one in self.sets(study)

@@ -233,7 +233,9 @@ def test_growth_is_measured_in_one_row(setting: Setting) -> None:
 
 @pytest.fixture
 def scoring(tiny: Path) -> Contest:
-    return Contest(tiny, SAMPLE, torch.device("cpu"), "float32", count=4, answered=2, policy_tokens=600)
+    return Contest(
+        tiny, SAMPLE, torch.device("cpu"), "float32", count=4, answered=2, policy_tokens=600, taught=16
+    )
 
 
 @PEFT_WARNING

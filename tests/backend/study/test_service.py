@@ -145,6 +145,7 @@ def test_a_student_of_both_forms_is_scored_in_both_and_once(database: Database) 
         trained(session, plain, "direct")
         trained(session, both, "direct", "reasoned")
         assert service.begin_scoring(study, plain) == []
+        assert service.begin_scoring(replace(study, label_only=True), both) == []
         [job_id] = service.begin_scoring(study, both)
         job = session.get_one(Job, job_id)
         payload = ScorePayload.model_validate(job.payload)

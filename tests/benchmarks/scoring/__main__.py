@@ -35,7 +35,8 @@ def main(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="auto is bf16 where the device has units.")] = "auto",
     policy: Annotated[list[int] | None, typer.Option(help="About how many tokens before a post.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Posts in a turn.")] = 16,
+    count: Annotated[int, typer.Option(min=1, help="Posts in a turn.")] = 64,
+    taught: Annotated[int, typer.Option(min=0, help="Posts that the student learns first.")] = 160,
     answered: Annotated[int, typer.Option(min=1, help="Of these, with a forward for each answer.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each that count.")] = 5,
     json_path: Annotated[Path | None, typer.Option("--json", help="A file for all figures.")] = None,
@@ -47,7 +48,9 @@ def main(
     reports = []
     for tokens in policy or _POLICIES:
         contest = Contest(
-            folder, posts, hardware.choose_device(device), precision, count, answered, policy_tokens=tokens
+            *(folder, posts, hardware.choose_device(device), precision, count, answered),
+            policy_tokens=tokens,
+            taught=taught,
         )
         try:
             report = measure(contest, rounds)
@@ -77,6 +80,7 @@ def measure(contest: Contest, rounds: int) -> Report:
         f"Scoring: policy of {prefix} tokens, {dtype}",
         [
             f"{contest.count} posts of {contest.posts_path.name},",
+            f"a student that learned {contest.taught} others;",
             f"{sum(own) / len(own):.0f} tokens each after the policy ({min(own)} to {max(own)});",
             f"{len(contest.tree.answers)} valid answers, {contest.tree.nodes} tokens as a tree;",
             f"right answers of {min(answers)} to {max(answers)} tokens;",

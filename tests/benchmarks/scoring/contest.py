@@ -11,18 +11,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from tests.benchmarks.training.posts import Post, policy_of, read_posts, render, spread
+from tests.benchmarks.training.task import Tokens
 from training import hardware
 from training.answers import AnswerTree, answer_tree
 from training.job import Config, Precision
-from training.prompt import Example, Renderer
+from training.layout import pack
+from training.prompt import Answer, Example, Renderer
 from training.scoring import score
 from training.student import Student, new_student
 
@@ -32,6 +36,9 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2}
 
 BATCHES = (1, 4, 8, 16)
 """Posts that `generate` is given at once; the fastest in the warm-up takes part."""
+
+
+_BATCH, _PASSES, _RATE = 8, 3, 2e-3
 
 
 class OtherScoresError(Exception):
@@ -48,6 +55,8 @@ class Contest:
         count: posts in a turn, evenly from the file's shortest to its longest.
         answered: of these, how many are computed by a full forward for each valid answer.
         policy_tokens: about how many tokens stand before a post.
+        taught: posts that the student learns first, none of them of the turn; what it then says is
+            as sure as what students say in use.
     """
 
     model: Path
@@ -57,6 +66,7 @@ class Contest:
     count: int
     answered: int
     policy_tokens: int
+    taught: int = 0
     max_length: int = 8192
 
     @cached_property
@@ -72,14 +82,17 @@ class Contest:
     @cached_property
     def posts(self) -> list[tuple[Post, Example, int]]:
         """Each post with its prompt and the tokens of its right answer."""
-        every = read_posts(self.posts_path)
-        rendered = render(self.renderer, every)
-        by_tokens = dict(zip(rendered, every, strict=True))
+        by_tokens = self._rendered
         return [
             (post, self.renderer.example(post.text, "direct", None, self.max_length), chosen.answer)
-            for chosen in spread(rendered, self.count)
+            for chosen in spread(list(by_tokens), self.count)
             for post in [by_tokens[chosen]]
         ]
+
+    @cached_property
+    def _rendered(self) -> dict[Tokens, Post]:
+        every = read_posts(self.posts_path)
+        return dict(zip(render(self.renderer, every), every, strict=True))
 
     @property
     def to_answer(self) -> list[int]:
@@ -93,14 +106,28 @@ class Contest:
 
     @cached_property
     def student(self) -> Student:
-        """With LoRA weights that change nothing yet but are computed."""
-        config = Config(precision=self.precision, max_length=2048)
-        return new_student(self.model, config, self.device, "base")
+        """With LoRA weights that have learned the posts it is to be taught."""
+        config = Config(precision=self.precision, max_length=2048, layers=1 / 3)
+        student = new_student(self.model, config, self.device, "base")
+        timed = {post.number for post, _, _ in self.posts}
+        posts = [post for post in self._rendered.values() if post.number not in timed][: self.taught]
+        examples = [
+            self.renderer.example(
+                post.text, "direct", Answer(self.renderer.policy.in_order(post.labels)), 2048
+            )
+            for post in posts
+        ]
+        teach(student, examples)
+        return student
 
     @cached_property
     def plain(self) -> Any:
-        """The same weights as transformers has them, without LoRA: what a merged student costs."""
-        return AutoModelForCausalLM.from_pretrained(self.model, dtype=self.dtype).to(self.device).eval()
+        """The same weights as transformers has them, LoRA merged into them."""
+        model = AutoModelForCausalLM.from_pretrained(self.model, dtype=self.dtype).to(self.device)
+        with TemporaryDirectory() as folder:
+            self.student.save(Path(folder))
+            merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
+        return merged.eval()
 
     def overrule(self) -> np.ndarray[Any, Any]:
         """The probabilities of all posts, (posts, C + 2)."""
@@ -187,6 +214,18 @@ class Contest:
                 "it does not compute the same, so its speed says nothing"
             )
         return apart
+
+
+def teach(student: Student, examples: Sequence[Example]) -> None:
+    """A short fine-tune: three passes in batches of eight."""
+    optimiser = torch.optim.AdamW(student.trained_parameters().values(), lr=_RATE)
+    for _ in range(_PASSES):
+        for start in range(0, len(examples), _BATCH):
+            batch = examples[start : start + _BATCH]
+            optimiser.zero_grad()
+            for row in pack(batch, student.row_tokens):
+                (student.loss_sum(row) / sum(len(example.answer) for example in batch)).backward()
+            optimiser.step()
 
 
 @dataclass
