@@ -23,9 +23,14 @@ MOST_BYTES = 1_000_000_000
 _ROWS = {"train": "Rows to learn", "validation": "Validation rows", "pairs": "Pairs to prefer"}
 _PEAKS = {"process": "of the process", "gpu": "of the GPU"}
 _HASHES = {"job": "settings", "policy": "policy", "prompt": "prompt"}
+_FILES = {"train.parquet": "rows to learn", "validation.parquet": "validation rows", "pairs.parquet": "pairs"}
+_SHORT = 16
+"""Of a hash so many digits tell two apart; the rest is its title."""
 _WEIGHTS = {"float32": "fp32", "bfloat16": "bf16"}
+_SHORTEST = 0.5
+"""Seconds of a phase that is worth telling of."""
 _LINES = Markup("<br>")
-_HASH = Markup('{} <span class="ov-faint">{}</span>')
+_HASH = Markup('{} <code title="{}">{}…</code>')
 
 
 def download(run: Run) -> None:
@@ -90,7 +95,11 @@ def _student(run: Run) -> Student | None:
 
 
 def _recorded(result: Mapping[str, Any]) -> Iterator[tuple[str, Markup]]:
-    timings = [f"{numbers.duration(spent)} {phase}" for phase, spent in result.get("timings", {}).items()]
+    timings = [
+        f"{numbers.duration(spent)} {phase}"
+        for phase, spent in result.get("timings", {}).items()
+        if spent >= _SHORTEST
+    ]
     if timings:
         resumed = (result.get("training") or {}).get("resumed_from") is not None
         yield "Time since it was resumed" if resumed else "Time", Markup.escape(", ".join(timings))
@@ -113,7 +122,7 @@ def _recorded(result: Mapping[str, Any]) -> Iterator[tuple[str, Markup]]:
         yield "Versions", text.literal(", ".join(f"{name} {number}" for name, number in versions.items()))
     hashes = list(_hashes(result.get("hashes", {})))
     if hashes:
-        yield "sha256", _LINES.join(_HASH.format(value, name) for name, value in hashes)
+        yield "sha256", _LINES.join(_HASH.format(name, value, value[:_SHORT]) for name, value in hashes)
 
 
 def _machine(hardware: Mapping[str, Any]) -> Iterator[str]:
@@ -137,10 +146,9 @@ def _of_rows(rows: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _hashes(hashes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, of in _HASHES.items():
-        if hashes.get(name):
-            yield of, str(hashes[name])
-    yield from ((name, str(value)) for name, value in hashes.get("data", {}).items())
+    named = {of: hashes.get(name) for name, of in _HASHES.items()}
+    named |= {of: hashes.get("data", {}).get(name) for name, of in _FILES.items()}
+    yield from ((of, str(value)) for of, value in named.items() if value)
 
 
 def _lines(lines: Iterator[str]) -> Markup:
