@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from training.errors import LastingError
 from training.files import write_bytes
 from training.job import Config
 from training.policy import Policy
@@ -23,7 +24,7 @@ from training.prompt import PROMPT_VERSION, Answers, Form, Renderer
 CARD = "overrule.json"
 
 
-class AdapterError(Exception):
+class AdapterError(LastingError):
     """An adapter cannot be used; the message says why."""
 
 

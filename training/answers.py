@@ -10,11 +10,12 @@ from math import comb
 import torch
 from torch import Tensor
 
+from training.errors import LastingError
 from training.policy import label_sets
 from training.prompt import Form, Renderer
 
 
-class ScoringError(Exception):
+class ScoringError(LastingError):
     """Posts cannot be scored; the message says why."""
 
 

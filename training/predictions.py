@@ -140,13 +140,16 @@ class Scorer:
         tails = [len(prompt) - len(prompt.prefix) for prompt in prompts]
         return counted_scoring(len(self.renderer.frame_ids(self.form)[0]), tails, nodes)
 
-    def score(self, student: Student, into: Path, reasons: Path | None = None) -> dict[str, Any]:
+    def score(
+        self, student: Student, folder: Path, reasons: Path | None = None, *, by: str = ""
+    ) -> dict[str, Any]:
         """Score all sets and keep the predictions; what an earlier process finished is not done again.
 
         Args:
             student: the model, whose weights stay as they are meanwhile.
-            into: the folder for the predictions.
+            folder: for the predictions.
             reasons: the folder for what it writes of the posts, where that is kept.
+            by: whose scores they are, where not the job's own model's: the name of a folder for them.
 
         Returns:
             `thresholds` by code, empty where nothing can choose them, `temperature`, `validation`,
@@ -158,9 +161,9 @@ class Scorer:
         self.reporter.begin()
         before = 0
         for name, rows in self.sets.items():
-            path = into / f"{name}.parquet"
+            path = folder / by / f"{name}.parquet"
             if not path.is_file():
-                scores = self._told(student, rows, prefixes, before, reasons is not None)
+                scores = self._told(student, rows, prefixes, before, reasons is not None, by)
                 # First the reasons, so that where there are predictions nothing is missing.
                 if reasons is not None and scores.reasons is not None:
                     write_parquet(reasons / path.name, scores.reasons)
@@ -174,7 +177,7 @@ class Scorer:
         return summary
 
     def _told(
-        self, student: Student, rows: list[Row], prefixes: Prefixes, before: int, reasons: bool
+        self, student: Student, rows: list[Row], prefixes: Prefixes, before: int, reasons: bool, by: str
     ) -> Scores:
         """A set's scores, with progress told as after so many posts of other sets."""
         total = sum(len(rows) for rows in self.sets.values())
@@ -191,6 +194,7 @@ class Scorer:
                 always=done == count,
                 step=before + done,
                 steps=total,
+                model=by or None,
                 examples_per_second=self.reporter.rates("scoring").get("examples"),
                 memory_mb=hardware.memory_mb(student.device),
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -34,13 +34,15 @@ FIELDS = (
     "memory_mb",
     "seconds_left",
     "best",
+    "model",
     "message",
 )
 """`step` of `steps`: optimiser steps while training, posts while scoring. Losses are per learned
 token; preference losses are per pair, and "preferring" counts its own steps, and pairs as examples.
 `best` is true where this validation is the best so far, by its loss or its macro-F1 as the job's
-settings choose. Rates are those of the last twenty steps; tokens are those computed. `mfu` is the
-share of a known GPU's peak that goes into arithmetic that cannot be left out."""
+settings choose. `model` is whose scores are taken, where not the job's own model's: the name of a
+folder under `predictions/`. Rates are those of the last twenty steps; tokens are those computed. `mfu`
+is the share of a known GPU's peak that goes into arithmetic that cannot be left out."""
 
 _SECONDS_BETWEEN = 0.5
 
@@ -75,6 +77,22 @@ def read(path: Path, after: int = 0) -> tuple[list[dict[str, Any]], int]:
         if isinstance(event, dict):
             events.append(event)
     return events, after + end
+
+
+BEGUN = "starting"
+"""What a process says first."""
+
+
+def seconds_spent(events: Iterable[Mapping[str, Any]]) -> float:
+    """How long processes were at work on a job, in seconds: each from its first event to its last."""
+    spent, begun, last = 0.0, None, None
+    for event in events:
+        at = datetime.fromisoformat(event["time"])
+        if begun is None or last is None or event.get("message") == BEGUN:
+            spent += 0.0 if begun is None or last is None else (last - begun).total_seconds()
+            begun = at
+        last = at
+    return spent if begun is None or last is None else spent + (last - begun).total_seconds()
 
 
 _PIECES = 20

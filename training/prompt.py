@@ -26,6 +26,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from training.errors import LastingError
 from training.policy import NONE_NAME, Policy
 
 Form = Literal["direct", "reasoned", "explained"]
@@ -54,7 +55,7 @@ CLASSIFICATION = "Classification:"
 """How the line with the labels begins: a reasoned answer's last, an explained one's first."""
 
 
-class PromptError(Exception):
+class PromptError(LastingError):
     """A prompt cannot be rendered, or an example cannot be learned; the message says why."""
 
 

@@ -6,8 +6,10 @@ import torch
 from transformers import BitsAndBytesConfig
 from transformers.utils import is_bitsandbytes_available
 
+from training.errors import LastingError
 
-class QuantizationError(Exception):
+
+class QuantizationError(LastingError):
     """A base model cannot be kept in 4 bits here; the message says what to do."""
 
 

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 
 from training import ranks
 from training.base_model import BaseModelError
+from training.errors import LastingError
 from training.files import is_disk_full
 from training.folder import FolderError, JobFolder
 from training.job import Config, Job
 from training.memory import HINT, is_out_of_memory
-from training.progress import Reporter
+from training.progress import BEGUN, Reporter
 from training.ranks import Ranks
 from training.result import RESULT, Record, hash_data, read_result
 from training.stop import Stop, StopRequestedError
@@ -99,7 +100,7 @@ def _in_folder(folder: JobFolder, stop: Stop, helped: Ranks) -> int:
         _clear(folder.local, keep_outputs=before is not None and same and before["status"] == "stopped")
         record.reserve()
         reporter = Reporter(folder.local / "progress.jsonl", folder.push)
-        reporter.write("loading", message="starting")
+        reporter.write("loading", message=BEGUN)
         with record.phase("starting"):
             from training.work import work
 
@@ -127,6 +128,7 @@ def _stopped(record: Record) -> int:
 
 def _failed(record: Record, error: Exception) -> int:
     reason, hint = explain(error, record.folder)
+    record.about["fails_again"] = isinstance(error, LastingError | ValidationError)
     try:
         record.write("failed", reason, hint)
     except OSError as full:

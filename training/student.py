@@ -26,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 from training import attention, hardware
 from training.continuation import Continuation, Prefix
 from training.cost import KEPT_SHARE, Shape
+from training.errors import LastingError
 from training.files import write_bytes
 from training.job import Config, Precision
 from training.layout import PackedRow, pack
@@ -56,7 +57,7 @@ def _unread_mask(device: torch.device) -> Tensor:
     return torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=device)
 
 
-class StudentError(Exception):
+class StudentError(LastingError):
     """The model cannot be used as asked; the message says what to change."""
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 
+from training.errors import LastingError
+
 ALL_LINEAR = "all-linear"
 """Peft's word for every linear layer but the head."""
 
 
-class TargetError(Exception):
+class TargetError(LastingError):
     """Rank or targets do not fit the base model; the message says what to change."""
 
 

@@ -161,7 +161,7 @@ def _train(at: _Work) -> None:
         metrics = _score_models(at, scorer, student, base_too=job.score_base)
         if preferred is not None:
             student.set_adapter_weights(trained.weights)
-            before = scorer.score(student, at.folder / "predictions" / BEFORE_PREFERENCE)
+            before = scorer.score(student, at.folder / "predictions", by=BEFORE_PREFERENCE)
             metrics |= {"before_preference": before, "preference": preferred.figures}
     write_json(at.folder / "metrics.json", metrics)
     chosen = {name: metrics["model"].get(name) for name in ("thresholds", "temperature")}
@@ -360,5 +360,5 @@ def _score_models(at: _Work, scorer: Scorer, student: Student, *, base_too: bool
     metrics = {"model": scorer.score(student, folder, reasons)}
     if base_too:
         with student.base():
-            metrics["base"] = scorer.score(student, folder / BASE)
+            metrics["base"] = scorer.score(student, folder, by=BASE)
     return metrics

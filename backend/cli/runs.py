@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,11 +21,12 @@ from backend.evaluation.service import EvaluationService
 from backend.projects.service import ProjectService
 from backend.runs.choices import configure
 from backend.runs.service import RunService
+from backend.runs.student import Student
 from backend.runs.views import RunSummary
 from backend.settings import get_settings
 from training.job import PRESET_NEEDS, PRESETS
 
-runs = typer.Typer(help="Fine-tunes: list, show, promote.", no_args_is_help=True)
+runs = typer.Typer(help="Fine-tunes: list, show, promote, export.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
 
 WaitOption = Annotated[
@@ -193,6 +195,50 @@ def promote(
         print_json({"project_id": project_id, "champion": chosen.number if chosen else None})
     else:
         messages.print(f"{f'Run {chosen.number}' if chosen else 'The base model'} is champion now.")
+
+
+@runs.command()
+def export(
+    run: Annotated[str, typer.Argument(help='Its number, or "run 2".')],
+    file: Annotated[
+        Path, typer.Option("--out", "-o", help="The zip file to write; it is replaced if it exists.")
+    ],
+    project: ProjectOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a finished run's adapter to one zip file: weights, configuration, overrule.json, model card.
+
+    Example: overrule runs export 2 --out run-2.zip
+    """
+    student = _student(run, project)
+    size = student.write_zip(file)
+    if json:
+        print_json({"file": file, "bytes": size, "files": [path.name for path in student.files]})
+    else:
+        messages.print(f"Wrote {len(student.files)} files, {size / 1e6:,.0f} MB, to {file}.", soft_wrap=True)
+
+
+@runs.command()
+def card(
+    run: Annotated[str, typer.Argument(help='Its number, or "run 2".')],
+    project: ProjectOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a finished run's model card, as markdown.
+
+    Example: overrule runs card 2
+    """
+    text = _student(run, project).card
+    if json:
+        print_json({"card": text})
+    else:
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _student(run: str, project: str | None) -> Student:
+    with get_database().read() as session:
+        project_id = _project(ProjectService(session), project)
+        return Student(session, RunService(session).get(project_id, run))
 
 
 def _see(run: Run, *, wait: bool, json: bool) -> None:

@@ -20,7 +20,7 @@ from backend.db.models.jobs import JobState
 from backend.errors import OverruleError
 from backend.jobs.launcher import Launched
 from backend.jobs.repository import JobRepository
-from backend.jobs.states import ACTIVE
+from backend.jobs.states import ACTIVE, FAILS_AGAIN
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +182,11 @@ def failure(error: Exception) -> Outcome:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return Outcome(JobState.FAILED, f"What the job was told cannot be used: {where}: {first['msg']}.")
+        return Outcome(
+            JobState.FAILED,
+            f"What the job was told cannot be used: {where}: {first['msg']}.",
+            result={FAILS_AGAIN: True},
+        )
     return Outcome(JobState.FAILED, f"{type(error).__name__}: {error}", "The worker's log has the details.")
 
 

@@ -172,6 +172,7 @@ class JobService:
 
 
 _FRESH: dict[str, Any] = {
+    "result": None,
     "error": None,
     "hint": None,
     "phase": "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from backend.db.models import Job
 from backend.db.models.jobs import JobKind, JobState
 
 ACTIVE = frozenset({JobState.STARTING, JobState.RUNNING, JobState.STOPPING})
@@ -14,6 +15,17 @@ ENDED = frozenset({JobState.SUCCEEDED, JobState.STOPPED, JobState.FAILED, JobSta
 
 RESUMABLE = ENDED - {JobState.SUCCEEDED}
 """A person may queue it again; it goes on from what it has."""
+
+
+FAILS_AGAIN = "fails_again"
+"""In a job's result, and in the trainer's: whether the same job would fail once more."""
+
+
+def can_go_on(job: Job) -> bool:
+    """Whether queuing an ended job again can get it further; what its settings forbid stays forbidden."""
+    if job.state is JobState.FAILED:
+        return not (job.result or {}).get(FAILS_AGAIN, False)
+    return job.state in RESUMABLE
 
 
 class Lane(StrEnum):

@@ -23,6 +23,7 @@ from backend.evaluation.baselines.predicted import predict
 from backend.jobs.launcher import Launched, Launcher
 from backend.jobs.ledger import Ledger, Outcome, failure
 from backend.jobs.score import Scoring
+from backend.jobs.states import FAILS_AGAIN
 from backend.runs.folder import read_result
 from backend.runs.service import RunService
 from backend.settings import Settings
@@ -194,8 +195,9 @@ class _Reader:
     def __init__(self, part: _Part) -> None:
         self._part = part
         self._path = part.folder / "progress.jsonl"
-        # Events of an earlier process say nothing of this one's pace.
-        self._offset = self._path.stat().st_size if self._path.is_file() else 0
+        # What earlier processes did is part of the whole; of the time left only new events tell.
+        events, self._offset = progress.read(self._path)
+        self._spent = progress.seconds_spent(events)
         self._begun = time.monotonic()
         self._done = 0.0
 
@@ -208,7 +210,7 @@ class _Reader:
         left = last.get("seconds_left")
         values: dict[str, Any] = {"phase": last["phase"], "seconds_left": left}
         if left is not None:
-            passed = time.monotonic() - self._begun
+            passed = self._spent + time.monotonic() - self._begun
             # It never runs backwards, whatever the estimate does.
             self._done = max(self._done, passed / (passed + left) if passed + left > 0 else 0.0)
             values["progress"] = (self._part.index + self._done) / self._part.count
@@ -244,5 +246,8 @@ def _end_of(folder: Path, since: float | None) -> tuple[_End, Outcome | None]:
     if status is _End.STOPPED:
         return status, Outcome(JobState.STOPPED, None, result.get("hint"))
     return status, Outcome(
-        JobState.FAILED, as_sentence(result.get("reason") or _NO_REASON), result.get("hint")
+        JobState.FAILED,
+        as_sentence(result.get("reason") or _NO_REASON),
+        result.get("hint"),
+        {FAILS_AGAIN: bool(result.get(FAILS_AGAIN))},
     )

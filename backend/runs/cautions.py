@@ -19,6 +19,13 @@ learned at 0.03 to 0.06 (one pass over 1,000 posts at 5e-4), and learned at 0.12
 _LARGE, _LEAST_MOVE_LARGE = 1e9, 0.003
 """Models of this many weights learn at a tenth of the rate."""
 
+MOST_RATE_FULL = 2e-4
+"""All weights together learn at about a tenth of LoRA's rate (Biderman et al. 2024, arXiv 2405.09673);
+the presets' rates for small models are 1e-3 and 2e-3."""
+
+_MOST_RATE_FULL_LARGE = 2e-5
+"""The same tenth of the preset for large models, 2e-4."""
+
 _LISTED = 4
 
 
@@ -31,12 +38,14 @@ class Caution:
         hint: what to change.
         fatal: whether the run could not even begin or end.
         passing: whether it may be otherwise when the run's turn comes.
+        setting: the name of the one to change, where it is one.
     """
 
     message: str
     hint: str
     fatal: bool = False
     passing: bool = False
+    setting: str | None = None
 
     @property
     def blocks(self) -> bool:
@@ -75,6 +84,7 @@ def cautions(known: Known) -> tuple[Caution, ...]:
         *_sizes(known),
         *_rows(known),
         *_steps(known),
+        *_rate(known),
         *_labels(known),
         *_choice(known),
     ]
@@ -87,6 +97,7 @@ def _device(known: Known) -> Iterator[Caution]:
             "The method qlora keeps the base model in 4 bits, which needs a GPU, and there is none here.",
             "Choose the method lora.",
             fatal=True,
+            setting="method",
         )
 
 
@@ -117,6 +128,7 @@ def _sizes(known: Known) -> Iterator[Caution]:
             f"A sequence length of {config.max_length:,} is more than the base model's {shape.context:,}.",
             f"Set it to {shape.context:,} or less.",
             fatal=True,
+            setting="max_length",
         )
     if config.method == "full":
         return
@@ -126,6 +138,7 @@ def _sizes(known: Known) -> Iterator[Caution]:
             "The LoRA targets match no layer of this base model.",
             "all-linear takes all of them; else name some as they are called there, such as q_proj.",
             fatal=True,
+            setting="targets",
         )
         return
     smallest = min(linears, key=lambda linear: min(linear.sides))
@@ -135,6 +148,7 @@ def _sizes(known: Known) -> Iterator[Caution]:
             f"its smaller side is {min(smallest.sides)}.",
             f"Set the rank to {min(smallest.sides)} or less, or leave this layer out of the targets.",
             fatal=True,
+            setting="rank",
         )
 
 
@@ -149,6 +163,7 @@ def _rows(known: Known) -> Iterator[Caution]:
                 "None of the rows can be learned with these settings.",
                 "Raise the sequence length, or shorten the policy.",
                 fatal=True,
+                setting="max_length",
             )
         return
     encoded = known.workload.encoded
@@ -184,12 +199,25 @@ def _steps(known: Known) -> Iterator[Caution]:
         )
         return
     move = config.learning_rate * workload.steps
-    # In full fine-tuning all weights together learn at far lower rates.
+    # In full fine-tuning all weights together learn at far lower rates; `_rate` looks at those.
     least = LEAST_MOVE if shape.weights < _LARGE else _LEAST_MOVE_LARGE
     if config.method != "full" and move < least:
         yield Caution(
             f"A rate of {config.learning_rate:g} over {workload.steps:,} steps hardly moves the weights.",
             "Raise the learning rate or the number of passes.",
+        )
+
+
+def _rate(known: Known) -> Iterator[Caution]:
+    config, shape = known.plan.config, known.shape
+    large = shape is not None and shape.weights >= _LARGE
+    most = _MOST_RATE_FULL_LARGE if large else MOST_RATE_FULL
+    if config.method == "full" and config.learning_rate > most:
+        yield Caution(
+            f"A learning rate of {config.learning_rate:g} suits LoRA: where all weights learn, it may undo "
+            "what the base model knows.",
+            f"Set it to about {most / 2:g}: full fine-tuning takes a tenth to a hundredth of LoRA's rate.",
+            setting="learning_rate",
         )
 
 
@@ -226,6 +254,7 @@ def _choice(known: Known) -> Iterator[Caution]:
             "Macro-F1 cannot choose the best weights: no validation post has a decision.",
             "Judge some in Review, or let the validation loss choose.",
             fatal=True,
+            setting="choose",
         )
     if not plan.validation_rows:
         yield Caution(

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from backend.errors import InvalidInputError
 from training.job import PRESETS, Config, Preference
@@ -16,6 +17,22 @@ _ON, _OFF = {"true", "yes", "on"}, {"false", "no", "off", "none"}
 
 CUSTOM = "custom"
 """The preset's name where settings were changed by hand."""
+
+_TOGETHER = "method"
+"""What does not go together is a method and something that it cannot do."""
+
+
+class SettingsError(InvalidInputError):
+    """Settings have values that cannot be; as an error it speaks of the first.
+
+    Args:
+        wrong: what is wrong with each of them by its name, one of the preference step as "preference.beta".
+    """
+
+    def __init__(self, wrong: Mapping[str, InvalidInputError]) -> None:
+        first = next(iter(wrong.values()))
+        super().__init__(first.message, first.hint)
+        self.wrong = wrong
 
 
 def configure(
@@ -31,7 +48,8 @@ def configure(
         names: what people call the settings where they chose them; their own names where not given.
 
     Raises:
-        InvalidInputError: an unknown preset or setting, or a value that cannot be.
+        InvalidInputError: an unknown preset.
+        SettingsError: an unknown setting, or values that cannot be.
     """
     if preset not in PRESETS:
         raise InvalidInputError(f"There is no preset {preset!r}.", f"Choose {', '.join(PRESETS)}.")
@@ -51,22 +69,39 @@ def configure(
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ")
-        if not first["loc"]:
-            # Single settings can be, but not together.
-            raise InvalidInputError(f"These settings do not go together: {said}.") from error
-        known = _known()
-        place = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            raise InvalidInputError(
-                f"There is no setting {place!r}.", f"Settings are {', '.join(known)}."
-            ) from error
-        # Of a setting that may have several types, the place ends in the type.
-        name = place if place in known else place.partition(".")[0]
-        about = known[name].description if name in known else None
-        called = (names or {}).get(name, name)
-        raise InvalidInputError(f"{called} cannot be {first['input']!r}: {said}.", about or "") from error
+        wrong: dict[str, InvalidInputError] = {}
+        for found in error.errors():
+            setting, said = _refusal(found, names or {})
+            # Of a setting that may have several types, the first is the one that people mean.
+            wrong.setdefault(setting, said)
+        raise SettingsError(wrong) from error
+
+
+def _refusal(found: ErrorDetails, names: Mapping[str, str]) -> tuple[str, InvalidInputError]:
+    """Which setting an error is about, and what to say of it."""
+    said = found["msg"].removeprefix("Value error, ")
+    if not found["loc"]:
+        return _TOGETHER, InvalidInputError(f"These settings do not go together: {said}.")
+    known = _known()
+    place = ".".join(map(str, found["loc"]))
+    if found["type"] == "extra_forbidden":
+        listed = ", ".join(known)
+        return place, InvalidInputError(f"There is no setting {place!r}.", f"Settings are {listed}.")
+    # Of a setting that may have several types, the place ends in the type.
+    name = place if place in known else place.partition(".")[0]
+    about = known[name].description if name in known else None
+    called = names.get(name, name)
+    return name, InvalidInputError(f"{called} cannot be {found['input']!r}: {said}.", about or "")
+
+
+def nearest_preset(config: Config) -> str:
+    """The preset that has the most settings in common with these."""
+    values = config.model_dump()
+
+    def common(name: str) -> int:
+        return sum(values[setting] == value for setting, value in PRESETS[name].model_dump().items())
+
+    return max(PRESETS, key=common)
 
 
 def preset_name(preset: str, config: Config) -> str:

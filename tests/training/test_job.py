@@ -158,6 +158,7 @@ def test_scoring_under_another_prompt_is_refused(done: Path, tiny: Path, tmp_pat
     result = result_of(tmp_path)
     assert result["status"] == "failed"
     assert "trained under" in result["reason"]
+    assert result["fails_again"]
     assert not (tmp_path / "predictions").exists()
 
 
@@ -396,6 +397,7 @@ def test_settings_that_cannot_be_say_what_to_change(
     result = result_of(tmp_path)
     assert said in result["reason"]
     assert result["hint"].startswith(f"Change config.{name} (")
+    assert result["fails_again"]
 
 
 CHOSEN = Config(epochs=3, batch_size=4, validations=3, max_length=256, rank=4, choose="macro_f1", patience=1)
@@ -529,6 +531,7 @@ def test_a_full_disk_fails_plainly_and_the_last_checkpoint_stays(tiny: Path, sma
     assert result["status"] == "failed"
     assert "is full" in result["reason"]
     assert "resume" in result["hint"]
+    assert not result["fails_again"]
     assert [path.name[:5] for path in (job / "checkpoints").iterdir()] == ["step-"]
     (small_disk / "ballast").unlink()
     assert do(job) == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.progress import Reporter, read
+from training.progress import BEGUN, Reporter, read, seconds_spent
 
 
 def test_events_are_read_as_they_come(tmp_path: Path) -> None:
@@ -42,6 +42,18 @@ def test_a_file_begun_anew_is_read_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "progress.jsonl"
     path.write_text('{"phase": "done"}\n')
     assert len(read(path, 1000)[0]) == 1
+
+
+def at(second: int, **fields: str) -> dict[str, str]:
+    return {"time": f"2026-01-01T12:00:{second:02}.000+00:00", "phase": "training"} | fields
+
+
+def test_time_spent_is_that_of_all_processes_without_the_pauses_between_them() -> None:
+    assert seconds_spent([]) == 0
+    first = [at(1, message=BEGUN), at(3), at(8)]
+    assert seconds_spent(first) == 7
+    assert seconds_spent([*first, at(30, message=BEGUN)]) == 7
+    assert seconds_spent([*first, at(30, message=BEGUN), at(34)]) == 11
 
 
 class Clock:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from backend.db.models.curation import Handling
 from backend.db.models.jobs import JobState
 from backend.settings import get_settings
 from tests.tiny_model import make_tiny_model
-from tests.ui.scene import open_page, press, seed, shown
+from tests.ui.scene import HOSTILE, open_page, press, read_as_markdown, seed, shown
 from training.job import Preference
+from ui.components import run_result
 from ui.components.run_card import loss_frame
 
 
@@ -82,6 +84,70 @@ def test_what_cannot_end_well_cannot_be_started(
     assert not [button for button in app.button if button.key == "measure"]
     app.text_input(key="setting-quick-targets").set_value("all-linear").run()
     assert not app.button(key="train").disabled
+
+
+def _under(app: AppTest, key: str) -> list[str]:
+    """The errors that stand between a setting's box and the next row of boxes."""
+    found: list[str] | None = None
+    for element in app.main:
+        own = str(getattr(element, "key", None) or "")
+        if own == key:
+            found = []
+        elif found is not None and element.type == "error":
+            found.append(element.value)
+        elif found and own.startswith(("setting-", "preference")):
+            break
+    return found or []
+
+
+def test_what_is_wrong_with_settings_stands_under_their_boxes(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = open_page("training")
+    app.number_input(key="setting-quick-rank").set_value(0).run()
+    app.number_input(key="setting-quick-learning_rate").set_value(5.0).run()
+    assert not app.exception
+    assert len(app.error) == 2
+    for key, says in (("rank", "LoRA rank cannot be 0"), ("learning_rate", "Learning rate cannot be 5")):
+        [said] = _under(app, f"setting-quick-{key}")
+        assert said.startswith(says)
+    assert "To be changed in “Settings” first: Learning rate\\, LoRA rank." in shown(app)
+
+
+def test_what_does_not_go_together_stands_under_the_method(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = open_page("training")
+    app.selectbox(key="setting-quick-method").set_value("full").run()
+    app.toggle(key="preference").set_value(True).run()
+    assert not app.exception
+    [said] = _under(app, "setting-quick-method")
+    assert "the preference step compares a student with itself" in said
+
+
+def test_what_the_base_model_forbids_stands_under_the_box(
+    sqlite_database: Database, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _here(monkeypatch, tmp_path)
+    app = open_page("training")
+    app.number_input(key="setting-quick-rank").set_value(64).run()
+    [said] = _under(app, "setting-quick-rank")
+    assert "LoRA rank 64 is more than the layer" in said
+    assert len(app.error) == 1
+    assert app.button(key="train").disabled
+    assert "To be changed in “Settings” first: LoRA rank." in shown(app)
+
+
+def test_full_fine_tuning_at_the_rate_of_lora_is_cautioned_before_it_starts(
+    sqlite_database: Database, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _here(monkeypatch, tmp_path)
+    app = open_page("training")
+    app.selectbox(key="setting-quick-method").set_value("full").run()
+    assert any("A learning rate of 0\\.001 suits LoRA" in warning.value for warning in app.warning)
+    assert not app.button(key="train").disabled
+    app.number_input(key="setting-quick-learning_rate").set_value(1e-4).run()
+    assert not any("suits LoRA" in warning.value for warning in app.warning)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +225,11 @@ def test_a_base_model_that_is_not_there_is_said(sqlite_database: Database, proje
     app = open_page("training")
     app.selectbox(key="base-model").set_value("other").run()
     app.text_input(key="base-model-name").set_value("/nowhere/at/all").run()
-    press(app, "Train")
     assert not app.exception
-    assert any("There is no folder" in error.value for error in app.error)
-    with sqlite_database.read() as session:
-        assert not session.scalars(select(Run)).all()
+    [said] = _under(app, "base-model-name")
+    assert said.startswith("There is no folder")
+    assert len(app.error) == 1
+    assert app.button(key="train").disabled
 
 
 def test_a_failed_run_says_why_and_shows_how_far_it_came(sqlite_database: Database, project: Project) -> None:
@@ -181,6 +247,130 @@ def test_a_failed_run_says_why_and_shows_how_far_it_came(sqlite_database: Databa
     press(app, "Resume")
     with sqlite_database.read() as session:
         assert session.get_one(Job, job.id).state is JobState.QUEUED
+
+
+def test_a_run_that_its_settings_forbid_offers_to_change_them(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = open_page("training")
+    app.segmented_control(key="preset").set_value("standard").run()
+    app.number_input(key="setting-standard-rank").set_value(64).run()
+    app.toggle(key="preference").set_value(True).run()
+    app.number_input(key="preference-beta").set_value(0.7).run()
+    press(app, "Train")
+    with sqlite_database.write() as session:
+        job = session.scalars(select(Job)).one()
+        job.state, job.error = JobState.FAILED, "A LoRA rank of 64 is more than a layer can use."
+        job.result = {"fails_again": True}
+    app = open_page("training")
+    assert "Resume" not in {button.label for button in app.button}
+    press(app, "Change settings")
+    assert not app.exception
+    assert not any("Session State" in warning.value for warning in app.warning)
+    assert app.segmented_control(key="preset").value == "standard"
+    [rank] = [box for box in app.number_input if box.label == "LoRA rank"]
+    [beta] = [box for box in app.number_input if box.label == "Beta"]
+    assert (rank.value, beta.value) == (64, 0.7)
+    assert app.toggle(key="preference").value
+    rank.set_value(8).run()
+    press(app, "Train")
+    with sqlite_database.read() as session:
+        config = session.scalars(select(Run).order_by(Run.id.desc())).first().config  # type: ignore[union-attr]
+    assert (config["rank"], config["learning_rate"], config["preference"]["beta"]) == (8, 2e-3, 0.7)
+    # Another preset has its own settings again.
+    app.segmented_control(key="preset").set_value("quick").run()
+    app.segmented_control(key="preset").set_value("standard").run()
+    assert app.number_input(key="setting-standard-rank").value == 16
+
+
+@pytest.mark.parametrize("state", [JobState.STOPPED, JobState.INTERRUPTED])
+def test_a_run_that_was_cut_off_can_go_on(
+    sqlite_database: Database, project: Project, state: JobState
+) -> None:
+    app = _run_with(sqlite_database, _events(), state=state, result={"fails_again": True})
+    labels = {button.label for button in app.button}
+    assert "Resume" in labels
+    assert "Change settings" not in labels
+
+
+def _finished(database: Database, *, card: str, **result: object) -> AppTest:
+    """The page with a finished run whose student is a few small files."""
+    press(open_page("training"), "Train")
+    with database.write() as session:
+        run, job = session.scalars(select(Run)).one(), session.scalars(select(Job)).one()
+        job.state, run.prompt_hash, run.result = JobState.SUCCEEDED, "p" * 64, result
+    adapter = Path(job.folder or "") / "adapter"
+    adapter.mkdir(parents=True)
+    for name, content in (
+        ("adapter_model.safetensors", "weights" * 1000),
+        ("adapter_config.json", "{}"),
+        ("overrule.json", "{}"),
+        ("README.md", card),
+    ):
+        (adapter / name).write_text(content)
+    return open_page("training")
+
+
+def test_a_finished_run_can_be_taken_away_and_shows_its_model_card_as_text(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = _finished(sqlite_database, card=f"# A student\n{HOSTILE}\n")
+    assert not app.exception
+    [download] = app.get("download_button")
+    assert download.proto.label == "Download the adapter (7 kB)"
+    assert HOSTILE not in "".join(str(code.value) for code in app.code)
+    app.session_state["card-1"] = True
+    app.run()
+    [card] = [code for code in app.code if "A student" in code.value]
+    assert card.value == f"# A student\n{HOSTILE}"
+    assert HOSTILE not in read_as_markdown(app)
+
+
+def test_a_student_that_was_removed_is_said(sqlite_database: Database, project: Project) -> None:
+    _finished(sqlite_database, card="")
+    with sqlite_database.read() as session:
+        shutil.rmtree(Path(session.scalars(select(Job)).one().folder or ""))
+    app = open_page("training")
+    app.session_state["card-1"] = True
+    app.run()
+    assert not app.exception
+    assert not app.get("download_button")
+    assert "What run 1 learned is no longer in its folder." in shown(app)
+
+
+def test_a_student_too_large_for_a_browser_is_written_by_the_command(
+    sqlite_database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_result, "MOST_BYTES", 1000)
+    app = _finished(sqlite_database, card="")
+    assert not app.get("download_button")
+    assert "`overrule runs export 1 --out run-1.zip`" in shown(app)
+
+
+def test_a_finished_run_says_what_it_was_made_with(sqlite_database: Database, project: Project) -> None:
+    app = _finished(
+        sqlite_database,
+        card="",
+        timings={"starting": 2.0, "fetching": 0.001, "training": 300.4, "scoring": 61.0},
+        peak_memory_mb={"process": 1518.0, "gpu": 20000.0},
+        hardware={"processor": "A processor", "cores": 2, "memory_mb": 24105, "weights": "bfloat16"},
+        rows={"train": {"used": 240, "learned_tokens": 643, "refused_count": 2,
+                        "refused": [{"id": "7", "reason": "the row has no labels"}]}},
+        versions={"overrule": "0.1.0", "torch": "2.13.0"},
+        hashes={"job": "a" * 64, "policy": "b" * 64, "data": {"train.parquet": "c" * 64}},
+    )  # fmt: skip
+    assert not app.exception
+    said = shown(app)
+    for words in (
+        "<dt>Time</dt><dd>2 s starting, 5 min training, 1 min scoring</dd>",
+        "<dt>Peak memory</dt><dd>1.6 GB of the process, 21.0 GB of the GPU</dd>",
+        "<dt>Machine</dt><dd>A processor, 2 cores, 25.3 GB<br>base model in bf16</dd>",
+        "240 used, 643 learned tokens<br>2 left out: the row has no labels",
+        "<dt>Versions</dt><dd>overrule 0.1.0, torch 2.13.0</dd>",
+        f'settings <code title="{"a" * 64}">{"a" * 16}…</code>',
+        f'rows to learn <code title="{"c" * 64}">{"c" * 16}…</code>',
+    ):
+        assert words in said, words
 
 
 def _run_with(database: Database, events: list[dict[str, object]], **job_values: object) -> AppTest:
@@ -225,7 +415,8 @@ def test_a_run_under_way_tells_how_fast_it_is_and_what_is_best(
     assert not app.exception
     said = shown(app)
     for figure, words in (
-        ("7 of 60", "steps"),
+        ("0.90", "loss on training"),
+        ("0.95", "loss on validation"),
         ("0.81", "lowest validation loss, at step 3"),
         ("3.2", "examples a second"),
         ("1,234", "learned tokens a second"),
@@ -235,7 +426,53 @@ def test_a_run_under_way_tells_how_fast_it_is_and_what_is_best(
         assert f'<div class="ov-fact">{figure}</div><div class="ov-faint ov-small">{words}</div>' in said, (
             words
         )
-    assert "1 min left" in "".join(str(bar.proto.text) for bar in app.get("progress"))
+    assert _bar(app) == "Training, step 7 of 60 · 10% of the whole run · 1 min left"
+
+
+def _bar(app: AppTest) -> str:
+    [bar] = app.get("progress")
+    return str(bar.proto.text)
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        ({"phase": "scoring", "step": 200, "steps": 460}, "Scoring 200 of 460 posts"),
+        ({"phase": "scoring", "step": 200, "steps": 460, "model": "base"},
+         "Scoring the base model: 200 of 460 posts"),
+        ({"phase": "scoring", "message": "reasons of 16 of 60 posts written"},
+         "Scoring the posts\\: reasons of 16 of 60 posts written"),
+        ({"phase": "preferring", "step": 3, "steps": 12}, "Learning preferences, step 3 of 12"),
+        ({"phase": "validating", "step": 10, "steps": 60}, "Validating, step 10 of 60"),
+    ],
+)  # fmt: skip
+def test_the_count_beside_the_bar_is_that_of_the_phase(
+    sqlite_database: Database, project: Project, event: dict[str, object], says: str
+) -> None:
+    trained = {"phase": "training", "step": 60, "steps": 60, "loss": 0.5, "examples_per_second": 3.2}
+    app = _run_with(
+        sqlite_database,
+        [trained, {"examples_per_second": 41.2} | event],
+        state=JobState.RUNNING,
+        phase=event["phase"],
+        progress=0.8,
+        heartbeat_at=datetime.now(UTC),
+    )
+    assert _bar(app) == f"{says} · 80% of the whole run"
+    rate = ("41", "posts a second") if event["phase"] == "scoring" else ("3.2", "examples a second")
+    assert f'<div class="ov-fact">{rate[0]}</div><div class="ov-faint ov-small">{rate[1]}</div>' in shown(app)
+
+
+def test_a_resumed_run_says_nothing_of_the_earlier_process_as_its_own(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = _run_with(
+        sqlite_database,
+        [{"phase": "training", "step": 7, "steps": 60, "loss": 0.9}],
+        state=JobState.STARTING,
+        phase="preparing",
+    )
+    assert _bar(app) == "Preparing"
 
 
 def test_a_run_that_ended_early_says_so(sqlite_database: Database, project: Project) -> None:

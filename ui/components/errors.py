@@ -46,7 +46,7 @@ def show_kept() -> None:
 
 
 def _show(message: str, hint: str) -> None:
-    st.error("  \n".join(text.label(part) for part in (message, hint) if part), icon=":material/error:")
+    st.error(text.lines(message, hint), icon=":material/error:")
 
 
 def _in_words(error: Exception) -> tuple[str, str]:

@@ -16,20 +16,29 @@ from backend.runs.views import Estimate, Phases
 from backend.settings import get_settings
 from training.job import Config
 from ui.components import errors, figures, numbers, text
+from ui.components.settings_form import Form
 
 _KNOWN = "estimates"
 
 
-def draw(version_id: int, config: Config, base_model: str, set_ids: Sequence[int], *, finished: int) -> bool:
+def draw(version_id: int, form: Form, base_model: str, set_ids: Sequence[int], *, finished: int) -> bool:
     """Draw the estimate of one choice, which is worked out once; whether the run could end well.
+
+    What makes a setting impossible is said under its box, all else that speaks against it here.
 
     Args:
         version_id: the dataset version.
-        config: the settings.
+        form: the settings, all of which can be.
         base_model: as it was chosen.
         set_ids: the evaluation sets that are scored.
         finished: how many runs have finished; another one may tell a better pace.
+
+    Raises:
+        InvalidInputError: the base model cannot be taught, or there is no such folder.
     """
+    config = form.config
+    if config is None:
+        return False
     known: dict[object, Estimate] = st.session_state.setdefault(_KNOWN, {})
     key = (version_id, config, base_model, tuple(set_ids), finished)
     if key not in known:
@@ -43,7 +52,10 @@ def draw(version_id: int, config: Config, base_model: str, set_ids: Sequence[int
     if is_here and possible and not estimate.pace_alike:
         _measure_button(version_id, config, base_model)
     for caution in estimate.cautions:
-        _caution(caution)
+        if caution.blocks and caution.setting is not None:
+            form.refuse(caution.setting, caution.message, caution.hint)
+        else:
+            _caution(caution)
     return possible
 
 
@@ -92,7 +104,7 @@ def _facts(estimate: Estimate, config: Config) -> list[tuple[str, Markup]]:
 
 
 def _caution(caution: Caution) -> None:
-    words = "  \n".join(text.label(part) for part in (caution.message, caution.hint))
+    words = text.lines(caution.message, caution.hint)
     if caution.fatal:
         st.error(words, icon=":material/block:")
     else:

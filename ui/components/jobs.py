@@ -12,7 +12,7 @@ from backend.db.models import Job
 from backend.db.models.base import now as present
 from backend.db.models.jobs import JobState
 from backend.jobs.service import BEAT_LIMIT, JobService, WorkerState
-from backend.jobs.states import RESUMABLE
+from backend.jobs.states import can_go_on
 from ui.components import errors, numbers, session, text, words
 from ui.components.live import UNDER_WAY
 
@@ -68,10 +68,17 @@ def badge(job: Job) -> str:
     return f":{colour}-badge[{icon} {words.STATES[job.state]}]"
 
 
-def draw(now: Standing) -> None:
-    """Progress while it lasts, and afterwards why it did not get to the end."""
+def draw(now: Standing, *, doing: str = "", whole: str = "") -> None:
+    """Progress while it lasts, and afterwards why it did not get to the end.
+
+    Args:
+        now: the job.
+        doing: what it does now and how far that is, in markdown; its phase where not given.
+        whole: what the bar is the share of, where the job does one thing after another.
+    """
     if now.under_way:
-        st.progress(min(1.0, max(0.0, now.job.progress or 0.0)), text=_where(now))
+        share = min(1.0, max(0.0, now.job.progress or 0.0))
+        st.progress(share, text=_where(now, doing or words.phase(now.job.phase).capitalize(), whole))
         if now.alone:
             _worker_missing(now.job)
     elif now.job.state in (JobState.FAILED, JobState.INTERRUPTED):
@@ -92,7 +99,7 @@ def _worker_missing(job: Job) -> None:
 
 
 def buttons(now: Standing, *, stop: str = "Stop") -> None:
-    """What can be asked of the job now."""
+    """What can be asked of the job now; to go on only where that can help."""
     if now.job.state in UNDER_WAY:
         st.button(
             "Cancel" if now.job.state is JobState.QUEUED else stop,
@@ -102,7 +109,7 @@ def buttons(now: Standing, *, stop: str = "Stop") -> None:
             args=(now.job.id,),
             disabled=now.job.state is JobState.STOPPING,
         )
-    elif now.job.state in RESUMABLE:
+    elif can_go_on(now.job):
         st.button(
             "Resume",
             icon=":material/play_arrow:",
@@ -121,16 +128,16 @@ def log(job: Job) -> None:
         fold.code(lines or "Nothing is logged yet.", language=None, height=260)
 
 
-def _where(now: Standing) -> str:
+def _where(now: Standing, doing: str, whole: str) -> str:
     job = now.job
     if job.state is JobState.QUEUED:
         before = (now.place or 1) - 1
         return f"Waiting: {numbers.things(before, 'job')} before it" if before else "Waiting: next in line"
     if job.state is JobState.STOPPING:
         return "Stopping: saving what there is"
-    parts = [words.phase(job.phase).capitalize()]
+    parts = [doing]
     if job.progress is not None:
-        parts.append(f"{job.progress:.0%}")
+        parts.append(f"{job.progress:.0%} {whole}".strip())
     if job.seconds_left is not None:
         parts.append(numbers.left(job.seconds_left))
     return " · ".join(parts)
@@ -141,7 +148,7 @@ def _failure(job: Job) -> None:
         message, hint = "Its process ended without a word: the computer was perhaps switched off.", ""
     else:
         message, hint = job.error or "It failed without a reason.", job.hint or ""
-    st.error("  \n".join(text.label(part) for part in (message, hint) if part), icon=":material/error:")
+    st.error(text.lines(message, hint), icon=":material/error:")
 
 
 def _stop(job_id: int) -> None:

@@ -10,12 +10,12 @@ from backend.curation.pairs import PairCounts
 from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.evaluation.results import ModelRow
-from backend.runs.choices import configure
 from backend.runs.service import RunService
-from training.job import Config, Preference
+from training.job import PRESETS, Preference
 from ui.components import numbers, text
-from ui.components.settings_form import box
+from ui.components.settings_form import Box, Form, boxes, filled, key
 
+_SETTING = "preference"
 _NAMES = {
     "beta": "Beta",
     "epochs": "Epochs",
@@ -24,14 +24,11 @@ _NAMES = {
 }
 
 
-def switch(config: Config, preset: str, version_id: int) -> Config:
-    """Draw the switch with how many pairs there are, and give back the settings with what it says.
-
-    Raises:
-        InvalidInputError: a value that cannot be.
-    """
+def switch(form: Form, preset: str, version_id: int) -> None:
+    """Draw the switch with how many pairs there are, and put what it says into the form's settings."""
     counts = _counts(version_id)
-    pairs = counts.learned(config.answers)
+    # Whether there are any depends on the answers; where these cannot be read, on the preset's.
+    pairs = counts.learned((form.config or PRESETS[preset]).answers)
     on = st.toggle(
         "Preference step",
         key="preference",
@@ -39,19 +36,24 @@ def switch(config: Config, preset: str, version_id: int) -> Config:
         help="After the fine-tune the student learns to prefer people's answer over the teacher's wrong one "
         "for the same post (direct preference optimisation).",
     )
+    form.places[_SETTING] = st.empty()
     st.caption(_words(counts, pairs))
     if not (on and pairs):
-        return config
-    columns = st.columns(2)
-    values = Preference()
-    changes = {}
-    for position, (name, field) in enumerate(Preference.model_fields.items()):
-        with columns[position % 2]:
-            value = box(name, _NAMES[name], field, getattr(values, name), key=f"preference-{name}")
-            changes[f"preference.{name}"] = getattr(values, name) if value is None else value
-    names = {f"preference.{name}": f"{label} of the preference step" for name, label in _NAMES.items()}
-    said = configure(preset, changes, names=names).preference
-    return config.model_copy(update={"preference": said})
+        return
+    other = filled(preset)
+    values = (other.config.preference if other else None) or Preference()
+    asked = {
+        f"{_SETTING}.{name}": Box(
+            _NAMES[name], about, getattr(values, name), key(f"{_SETTING}-{name}", other)
+        )
+        for name, about in Preference.model_fields.items()
+    }
+    form.names |= {name: f"{box.label} of the preference step" for name, box in asked.items()}
+    said = boxes(form, asked)
+    if form.config is None:
+        return
+    changes = {name: asked[name].value if value is None else value for name, value in said.items()}
+    form.config = form.read(preset, form.config.model_dump() | changes)
 
 
 def gained(rows: Iterable[ModelRow]) -> None:

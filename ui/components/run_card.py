@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -12,13 +12,15 @@ from markupsafe import Markup
 
 from backend.base_models import display_name
 from backend.db.engine import get_database
-from backend.db.models import Job
+from backend.db.models import Job, Run
 from backend.db.models.jobs import JobState
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
+from backend.jobs.states import can_go_on
 from backend.runs.views import RunSummary
+from training.job import BASE, BEFORE_PREFERENCE
 from training.machine import MEGABYTE
-from ui.components import comparison, figures, jobs, numbers, plots, text, words
+from ui.components import comparison, figures, jobs, numbers, plots, run_result, text, words
 from ui.components.live import UNDER_WAY
 from ui.components.pages import go
 from ui.components.settings_form import described
@@ -26,11 +28,22 @@ from ui.components.settings_form import described
 _POINTS = 400
 """More points than pixels help nobody."""
 
-_FAINT = Markup('<span class="ov-faint">{}</span>')
+_BEFORE = ("", "preparing")
+"""A job's phases before its trainer says anything; older events are an earlier process'."""
+
+_SCORED = {
+    BASE: "the base model: ",
+    BEFORE_PREFERENCE: "the student before its preference step: ",
+}
 
 
-def draw(run: RunSummary) -> bool:
-    """Draw a run; whether it is under way."""
+def draw(run: RunSummary, change_settings: Callable[[Run], None]) -> bool:
+    """Draw a run; whether it is under way.
+
+    Args:
+        run: the run.
+        change_settings: puts its settings where the next run's are chosen.
+    """
     now = jobs.standing(run.job.id)
     events = _events(now.job)
     if now.job.state is not run.job.state:
@@ -39,7 +52,7 @@ def draw(run: RunSummary) -> bool:
     champion = " :green-badge[:material/military_tech: champion]" if run.champion else ""
     st.markdown(f"### Run {run.run.number} {jobs.badge(now.job)}{champion}", anchors=False)
     st.caption(_about(run))
-    jobs.draw(now)
+    jobs.draw(now, doing=_doing(now.job, events), whole="of the whole run")
     facts = _facts(run, now.job, events)
     if facts:
         text.show(figures.facts(facts))
@@ -49,16 +62,50 @@ def draw(run: RunSummary) -> bool:
     ended = _early_end(events)
     if ended is not None:
         st.caption(ended)
+    succeeded = now.job.state is JobState.SUCCEEDED
     with st.container(horizontal=True):
-        if now.job.state is JobState.SUCCEEDED and st.button(
-            "See the evaluation", icon=":material/monitoring:", key=f"evaluation-{run.run.id}"
-        ):
-            go("evaluation")
+        if succeeded:
+            if st.button("See the evaluation", icon=":material/monitoring:", key=f"evaluation-{run.run.id}"):
+                go("evaluation")
+            run_result.download(run.run)
         jobs.buttons(now, stop="Stop and save")
+        if now.job.state is JobState.FAILED and not can_go_on(now.job):
+            _change_button(run.run, change_settings)
     jobs.log(now.job)
     with st.expander("Settings of this run", icon=":material/tune:"):
         text.show(figures.pairs([(name, Markup.escape(value)) for name, value in described(run.run.config)]))
+    if succeeded:
+        run_result.model_card(run.run)
+        run_result.record(run.run)
     return now.under_way
+
+
+def _change_button(run: Run, change_settings: Callable[[Run], None]) -> None:
+    pressed = st.button(
+        "Change settings",
+        icon=":material/tune:",
+        key=f"change-{run.id}",
+        on_click=change_settings,
+        args=(run,),
+        help="Puts this run's settings into the form, to be changed there and tried again.",
+    )
+    if pressed:
+        # The form lies outside of what is drawn again by itself.
+        st.rerun()
+
+
+def _doing(job: Job, events: Sequence[dict[str, Any]]) -> str:
+    """What a run does now, with how far that is; empty where its events do not say it yet."""
+    if not events or job.phase in _BEFORE:
+        return ""
+    last = events[-1]
+    phase, step, steps = words.phase(last.get("phase")).capitalize(), last.get("step"), last.get("steps")
+    if step is None or steps is None:
+        said = last.get("message") if last.get("phase") == "scoring" else None
+        return text.label(f"{phase}: {said}") if said else ""
+    if last["phase"] == "scoring":
+        return f"Scoring {_SCORED.get(last.get('model', ''), '')}{step:,} of {steps:,} posts"
+    return f"{phase}, step {step:,} of {steps:,}"
 
 
 def _beside_champion(run: RunSummary) -> None:
@@ -88,15 +135,27 @@ def _facts(run: RunSummary, job: Job, events: Sequence[dict[str, Any]]) -> list[
     if run.headline is not None:
         facts.append((numbers.score(run.headline.macro_f1), "macro-F1 on the test posts"))
         facts.append((numbers.score(run.headline.macro_auprc), "macro-AUPRC"))
-    step = _last(events, "step", phases=("training",))
-    if step is not None and job.state in UNDER_WAY:
-        facts.append((f"{step:,} of {_last(events, 'steps', phases=('training',)) or 0:,}", "steps"))
+    under_way = job.state in UNDER_WAY
+    if under_way:
+        facts += _losses(events)
     facts += _best(events)
-    facts += _pace(events, over=job.state not in UNDER_WAY)
+    facts += _pace(events, over=not under_way)
     if job.started_at is not None and job.finished_at is not None:
         took = numbers.duration((job.finished_at - job.started_at).total_seconds())
         facts.append((took, "since it was resumed" if _resumed(events) else "from start to end"))
     return facts
+
+
+def _losses(events: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The losses of what is learned now, as they were told last."""
+    teaching = [event for event in events if event.get("phase") != "scoring"]
+    preferring = bool(teaching) and teaching[-1].get("phase") == "preferring"
+    prefix, before = ("preference_", "preference ") if preferring else ("", "")
+    found = (
+        (_last(teaching, f"{prefix}loss"), f"{before}loss on training"),
+        (_last(teaching, f"validation_{prefix}loss"), f"{before}loss on validation"),
+    )
+    return [(f"{loss:.2f}", what) for loss, what in found if loss is not None]
 
 
 def _best(events: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -123,15 +182,16 @@ def _resumed(events: Sequence[dict[str, Any]]) -> bool:
 def _pace(events: Sequence[dict[str, Any]], *, over: bool) -> list[tuple[str, str]]:
     """How fast the last steps were, and what they take."""
     facts = []
-    when = " at the end" if over else ""
+    scoring = not over and bool(events) and events[-1].get("phase") == "scoring"
+    phase, when = "scoring" if scoring else "training", " at the end" if over else ""
     for field, what in (
-        ("examples_per_second", "examples a second"),
+        ("examples_per_second", "posts a second" if scoring else "examples a second"),
         ("learned_tokens_per_second", "learned tokens a second"),
     ):
-        speed = _last(events, field, phases=("training",))
+        speed = _last(events, field, phases=(phase,))
         if speed is not None:
             facts.append((f"{speed:.2g}" if speed < 10 else numbers.count(round(speed)), what + when))
-    mfu = _last(events, "mfu", phases=("training",))
+    mfu = _last(events, "mfu", phases=(phase,))
     if mfu is not None:
         facts.append((f"{mfu:.0%}", "of the GPU's peak (MFU)"))
     memory = _last(events, "memory_mb")

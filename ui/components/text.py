@@ -58,6 +58,11 @@ def label(text: str) -> str:
     return _PUNCTUATION.sub(r"\\\1", " ".join(_UNPRINTABLE.sub(" ", text).split()))
 
 
+def lines(*parts: str | None) -> str:
+    """Sentences one under the other, those that are there, where Streamlit would read markdown."""
+    return "  \n".join(label(part) for part in parts if part)
+
+
 def post(text: str, marks: Iterable[Span] = (), *, blur: bool = False) -> Markup:
     """A post in its own block; with `blur` it is covered until the pointer rests on it."""
     look = "ov-post ov-blur" if blur else "ov-post"

@@ -11,26 +11,41 @@ from markupsafe import Markup
 from backend.base_models import display_name
 from backend.curation.service import CurationService
 from backend.db.engine import get_database
-from backend.db.models import DatasetVersion, EvaluationSet
+from backend.db.models import DatasetVersion, EvaluationSet, Run
 from backend.db.models.evaluation import SetOrigin
 from backend.db.models.jobs import JobState
+from backend.errors import InvalidInputError
 from backend.evaluation.service import EvaluationService
+from backend.runs.choices import nearest_preset
 from backend.runs.service import RunService
 from backend.runs.views import RunSummary
 from backend.settings import get_settings
 from training.job import PRESET_NEEDS, PRESETS, Config
-from ui.components import errors, estimate, jobs, numbers, preference, run_card, session, set_facts, words
+from ui.components import (
+    errors,
+    estimate,
+    jobs,
+    numbers,
+    preference,
+    run_card,
+    session,
+    set_facts,
+    settings_form,
+    text,
+    words,
+)
 from ui.components.beginning import no_project
 from ui.components.empty import empty
 from ui.components.heading import heading
 from ui.components.live import UNDER_WAY, follow
 from ui.components.pages import go
 from ui.components.rows import Row, faint, opened
-from ui.components.settings_form import settings_form
+from ui.components.settings_form import Form
 
 _PRESETS = {"quick": "Quick", "standard": "Standard", "thorough": "Thorough", "large": "Large"}
 _OTHER = "other"
 _CHOSEN = "chosen run"
+_PRESET = "preset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,45 +102,82 @@ def _choose(
         )
     ]
     base_model = _base_model()
+    of_base_model = st.empty()
+    # Not as the box's own default: another run's preset may be put there.
+    st.session_state.setdefault(_PRESET, "quick")
     preset = (
         st.segmented_control(
             "Preset",
             list(_PRESETS),
-            default="quick",
             format_func=_PRESETS.__getitem__,
             required=True,
-            key="preset",
+            key=_PRESET,
+            on_change=settings_form.forget,
             width="stretch",
         )
         or "quick"
     )
     st.caption(f"{_preset_words(PRESETS[preset])} {PRESET_NEEDS.get(preset, '')}".strip())
     set_ids = _sets(sets)
-    with st.expander("Settings", icon=":material/tune:"):
-        config = preference.switch(settings_form(preset), preset, version.id)
-    choice = Choice(version, base_model, preset, config, set_ids)
+    with st.expander("Settings", icon=":material/tune:", expanded=settings_form.filled(preset) is not None):
+        form = settings_form.settings_form(preset)
+        preference.switch(form, preset, version.id)
     finished = sum(run.job.state is JobState.SUCCEEDED for run in runs)
-    possible = True
+    possible = form.config is not None
     with errors.shown():
-        possible = estimate.draw(version.id, config, base_model, set_ids, finished=finished)
+        try:
+            possible = estimate.draw(version.id, form, base_model, set_ids, finished=finished)
+        except InvalidInputError as error:
+            of_base_model.error(text.lines(error.message, error.hint), icon=":material/error:")
+            possible = False
+    if form.wrong:
+        st.caption(_waits_for(form))
+    if form.config is None:
+        return
     st.button(
         "Train",
         type="primary",
         icon=":material/model_training:",
         width="stretch",
         on_click=_start,
-        args=(choice,),
+        args=(Choice(version, base_model, preset, form.config, set_ids),),
         disabled=not possible,
         key="train",
     )
 
 
+def _waits_for(form: Form) -> str:
+    """Which settings must change first: their boxes may be folded away."""
+    named = ", ".join(dict.fromkeys(form.names[setting] for setting in form.wrong))
+    return f":material/block: To be changed in “Settings” first: {text.label(named)}."
+
+
+def _change_settings(run: Run) -> None:
+    """Fill the boxes with what a run was started with; the page is drawn anew after it."""
+    config = Config.model_validate(run.config)
+    preset = run.preset if run.preset in PRESETS else nearest_preset(config)
+    settings_form.fill(preset, config)
+    offered = _base_models()
+    named = run.base_model not in offered
+    values = {
+        "version": run.dataset_version_id,
+        "base-model": _OTHER if named else run.base_model,
+        "base-model-name": run.base_model if named else "",
+        _PRESET: preset,
+        "preference": config.preference is not None,
+    }
+    for key, value in values.items():
+        st.session_state[key] = value
+
+
+def _base_models() -> list[str]:
+    return list(dict.fromkeys((get_settings().base_model, "default")))
+
+
 def _base_model() -> str:
-    configured = get_settings().base_model
-    names = list(dict.fromkeys((configured, "default")))
     chosen = st.selectbox(
         "Base model",
-        [*names, _OTHER],
+        [*_base_models(), _OTHER],
         format_func=lambda each: "Another one …" if each == _OTHER else display_name(each),
         key="base-model",
     )
@@ -136,7 +188,7 @@ def _base_model() -> str:
         placeholder="organisation/model",
         key="base-model-name",
     )
-    return (named or "").strip() or configured
+    return (named or "").strip() or get_settings().base_model
 
 
 def _version_name(version: DatasetVersion) -> str:
@@ -197,7 +249,7 @@ def _runs(runs: Sequence[RunSummary]) -> None:
     # One that is at work says more than a newer one that waits for it.
     at_work = next((run for run in runs if run.job.state in (JobState.STARTING, JobState.RUNNING)), runs[0])
     chosen = by_id.get(st.session_state.get(_CHOSEN, 0), at_work)
-    follow(lambda: run_card.draw(chosen), under_way=chosen.job.state in UNDER_WAY)
+    follow(lambda: run_card.draw(chosen, _change_settings), under_way=chosen.job.state in UNDER_WAY)
     if len(runs) > 1:
         st.markdown("#### All runs", anchors=False)
         pressed = opened(

@@ -9,7 +9,7 @@ import backend.cli.evaluation
 import backend.cli.runs  # noqa: F401
 from backend.cli import app
 from backend.db.engine import Database
-from backend.errors import InvalidInputError, NotFoundError
+from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.runs.service import RunService
 from tests.backend.runs.build import add_decided_project, add_version
 from tests.backend.runs.test_service import finish, start
@@ -47,6 +47,16 @@ def test_runs_are_listed_shown_and_promoted(one_run: Database) -> None:
     assert "base model is champion" in run("runs", "promote", "base").stderr
     with pytest.raises(NotFoundError, match="no run '2'"):
         run("runs", "promote", "2")
+
+
+def test_a_student_that_is_not_there_cannot_be_exported(one_run: Database, tmp_path: Path) -> None:
+    # The stand-in for the trainer left no adapter.
+    with pytest.raises(NotFoundError, match="no longer in"):
+        run("runs", "export", "1", "--out", str(tmp_path / "run-1.zip"))
+    run("train", "--detach")
+    with pytest.raises(ConflictError, match="Run 2 has not finished"):
+        run("runs", "card", "2")
+    assert not list(tmp_path.glob("*.zip"))
 
 
 def test_a_run_that_is_left_to_the_worker(one_run: Database) -> None:

@@ -27,7 +27,8 @@ def train(folder: Path) -> int:
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     if os.environ.get("STAND_IN_FAILS"):
-        return result(folder, "failed", reason="the loss became nan", hint="lower the learning rate")
+        why = {"reason": "the loss became nan", "hint": "lower the learning rate", "fails_again": True}
+        return result(folder, "failed", **why)
     if os.environ.get("STAND_IN_GIVES_UP"):
         sys.stderr.write("no module named so\n")
         return 1

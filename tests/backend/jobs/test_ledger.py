@@ -95,3 +95,4 @@ def test_failures_are_words() -> None:
     told = failure(InvalidInputError("No such set.", "Choose another."))
     assert (told.error, told.hint) == ("No such set.", "Choose another.")
     assert failure(KeyError("x")).error == "KeyError: 'x'"
+    assert full.result is None

@@ -15,6 +15,7 @@ from backend.errors import ConflictError, NotFoundError
 from backend.jobs.queue import JobQueue
 from backend.jobs.repository import JobRepository
 from backend.jobs.service import JobService
+from backend.jobs.states import can_go_on
 from backend.projects.service import ProjectService
 from backend.settings import get_settings
 from tests.backend.build import add_project
@@ -65,13 +66,34 @@ def test_what_ended_badly_can_resume_and_begins_with_a_clean_row(database: Datab
     with database.write() as session:
         failed = add_job(session, state=JobState.FAILED)
         failed.error, failed.interruptions = "the disk is full", 2
+        failed.result = {"fails_again": True}
         done = add_job(session, state=JobState.SUCCEEDED)
         session.flush()
         resumed = JobService(session).resume(failed.id, "ada")
         assert (resumed.state, resumed.error, resumed.interruptions) == (JobState.QUEUED, None, 0)
+        assert resumed.result is None
         with pytest.raises(ConflictError, match="succeeded"):
             JobService(session).resume(done.id, "ada")
     assert failed.id in queued()
+
+
+@pytest.mark.parametrize(
+    ("state", "fails_again", "can"),
+    [
+        (JobState.FAILED, True, False),
+        (JobState.FAILED, False, True),
+        (JobState.FAILED, None, True),
+        (JobState.STOPPED, None, True),
+        (JobState.INTERRUPTED, None, True),
+        (JobState.SUCCEEDED, None, False),
+        (JobState.RUNNING, None, False),
+    ],
+)
+def test_going_on_can_help_unless_the_same_job_would_fail_again(
+    state: JobState, fails_again: bool | None, can: bool
+) -> None:
+    result = None if fails_again is None else {"fails_again": fails_again}
+    assert can_go_on(Job(state=state, result=result)) is can
 
 
 def test_a_place_counts_its_own_lane_only(database: Database) -> None:

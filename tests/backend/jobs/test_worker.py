@@ -242,6 +242,7 @@ def test_what_goes_wrong_fails_one_job_with_words_and_not_the_worker(
     worker = start_worker(started)
     failed = wait_for(sqlite_database, run.job_id, has(JobState.FAILED))
     assert (failed.error, failed.hint) == ("The loss became nan.", "lower the learning rate")
+    assert failed.result == {"fails_again": True}
     unwritable = wait_for(sqlite_database, other.job_id, has(JobState.FAILED))
     assert (unwritable.error or "").startswith(("Not a directory", "File exists"))
     assert worker.poll() is None

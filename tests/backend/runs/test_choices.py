@@ -1,7 +1,7 @@
 import pytest
 
 from backend.errors import InvalidInputError
-from backend.runs.choices import CUSTOM, configure, preset_name
+from backend.runs.choices import CUSTOM, SettingsError, configure, nearest_preset, preset_name
 from training.job import PRESETS, Preference
 
 
@@ -43,6 +43,24 @@ def test_patience_is_a_number_or_never() -> None:
 def test_what_cannot_be_is_named(preset: str, changes: dict[str, object], said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         configure(preset, changes)
+
+
+def test_all_that_is_wrong_is_told_by_the_settings_name() -> None:
+    changes = {"rank": 0, "learning_rate": 5, "targets": 3, "preference.beta": -1}
+    with pytest.raises(SettingsError) as refused:
+        configure("quick", changes, names={"rank": "LoRA rank"})
+    wrong = refused.value.wrong
+    assert set(wrong) == set(changes)
+    assert wrong["rank"].message.startswith("LoRA rank cannot be 0")
+    assert refused.value.message in {why.message for why in wrong.values()}
+    with pytest.raises(SettingsError) as refused:
+        configure("quick", {"method": "full", "preference": "on"})
+    assert list(refused.value.wrong) == ["method"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_nearest_preset_is_the_one_that_was_changed_a_little(preset: str) -> None:
+    assert nearest_preset(configure(preset, {"max_grad_norm": 2, "seed": 7})) == preset
 
 
 def test_a_preset_keeps_its_name_whatever_the_seed() -> None:

@@ -15,6 +15,7 @@ from backend.db.models.jobs import JobState
 from backend.errors import ConflictError
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
+from backend.runs.cautions import MOST_RATE_FULL
 from backend.runs.choices import configure
 from backend.runs.estimate import phases
 from backend.runs.estimates import EstimateService
@@ -393,6 +394,32 @@ def test_settings_that_cannot_fit_or_learn_are_said(
     assert [caution.fatal for caution in found.cautions] == sorted(
         (caution.fatal for caution in found.cautions), reverse=True
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"max_length": 8192}, "max_length"),
+        ({"rank": 64}, "rank"),
+        ({"targets": "c_attn"}, "targets"),
+        ({"method": "qlora"}, "method"),
+        ({"max_length": 40}, "max_length"),
+    ],
+)
+def test_what_is_impossible_names_the_setting_to_change(
+    scene: Scene, changes: dict[str, Any], setting: str
+) -> None:
+    found = scene.estimate(configure("quick", {"epochs": 40} | changes)).cautions
+    assert [caution.setting for caution in found if caution.blocks] == [setting]
+
+
+@pytest.mark.parametrize(("rate", "said"), [(1e-3, True), (MOST_RATE_FULL, False), (1e-5, False)])
+def test_full_fine_tuning_at_the_rate_of_lora_is_cautioned(scene: Scene, rate: float, said: bool) -> None:
+    full = scene.estimate(configure("quick", {"epochs": 40, "method": "full", "learning_rate": rate}))
+    assert ("suits LoRA" in messages(full)) is said
+    assert not any(caution.fatal for caution in full.cautions)
+    lora = scene.estimate(configure("quick", {"epochs": 40, "learning_rate": 1e-3}))
+    assert "suits LoRA" not in messages(lora)
 
 
 def test_what_this_computer_lacks_says_nothing_of_a_cluster(scene: Scene) -> None:

@@ -1,11 +1,13 @@
 """The real trainer on a tiny model, through the command line, with nobody else there."""
 
+import filecmp
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from backend.jobs.service import JobService
 from backend.runs.service import RunService
 from tests.backend.runs.build import add_decided_project, add_version
 from tests.tiny_model import make_tiny_model
+from training.adapter import Card
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +39,27 @@ def overrule(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 
-def test_train_here_then_score_again_what_was_trained(sqlite_database: Database, project_id: int) -> None:
+def _take_away(adapter: Path, into: Path) -> None:
+    """The command writes the adapter as one zip file with all it needs, and prints its model card."""
+    path = into / "taken" / "run-1.zip"
+    for _ in range(2):  # The second replaces the first.
+        told = overrule("runs", "export", "run 1", "--out", str(path), "--json")
+        assert told.returncode == 0, told.stderr
+    assert [each.name for each in path.parent.iterdir()] == ["run-1.zip"]
+    with zipfile.ZipFile(path) as archive:
+        names = {Path(each.filename).name for each in archive.infolist()}
+        assert {each.compress_type for each in archive.infolist()} == {zipfile.ZIP_STORED}
+        archive.extractall(into)
+    assert names == {"adapter_model.safetensors", "adapter_config.json", "overrule.json", "README.md"}
+    assert json.loads(told.stdout)["bytes"] == path.stat().st_size
+    assert filecmp.cmpfiles(adapter, into / "run-1", names, shallow=False)[0] == list(names)
+    Card.read(into / "run-1")
+    assert overrule("runs", "card", "1").stdout == (adapter / "README.md").read_text("utf-8") + "\n"
+
+
+def test_train_here_then_score_again_what_was_trained(
+    sqlite_database: Database, project_id: int, tmp_path: Path
+) -> None:
     done = overrule("train", "--set", "epochs=1", "--set", "rank=2", "--seed", "5", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -49,6 +72,7 @@ def test_train_here_then_score_again_what_was_trained(sqlite_database: Database,
         assert (RunService(session).adapter(run) / "adapter_model.safetensors").is_file()
         before = session.query(Evaluation).count()
         figures = {one.model_kind: one.metrics for one in session.query(Evaluation)}
+    _take_away(RunService(session).adapter(run), tmp_path)
     scored = overrule("evaluate", "--run", "1", "--base", "--json")
     assert scored.returncode == 0, scored.stderr
     with sqlite_database.read() as session:
