@@ -33,6 +33,7 @@ class AnswerTree:
         ways: (N + 1, L) the edges to each node, filled up likewise.
         ancestors: (N + 1, L) what each node sees: the nodes on the way to it, and itself, which fills up.
         forced: (N + 1,) the node before it where nothing else can follow that, else itself.
+        alone: (N + 1,) True on the ways of the answers that name one category or none.
     """
 
     answers: tuple[tuple[str, ...], ...]
@@ -44,6 +45,7 @@ class AnswerTree:
     ways: Tensor
     ancestors: Tensor
     forced: Tensor
+    alone: Tensor
 
     @property
     def nodes(self) -> int:
@@ -131,6 +133,13 @@ def _tree(
     on_the_way = [[number[node[:depth]] for depth in range(len(node) + 1)] for node in nodes]
     ways = [[place[number[node[:depth]], node[depth]] for depth in range(len(node))] for node in nodes]
     alone = {state for state, times in Counter(states).items() if times == 1}
+    state_of = [edges[edge][0] for edge in range(len(edges))]
+    named_alone = {
+        state_of[edge]
+        for labels, path in zip(answers, paths, strict=True)
+        if len(labels) < 2
+        for edge in path
+    }
     before = [way[-2] if len(way) > 1 and way[-2] in alone else way[-1] for way in on_the_way]
     return AnswerTree(
         answers=answers,
@@ -142,4 +151,5 @@ def _tree(
         ways=torch.tensor([filled(way, len(edges)) for way in ways]),
         ancestors=torch.tensor([filled(way[1:] or way, way[-1]) for way in on_the_way]),
         forced=torch.tensor(before),
+        alone=torch.tensor([number in named_alone for number in range(len(nodes))]),
     )

@@ -2,8 +2,10 @@
 
 Behind each post lies the tree of all answers (`training/answers.py`), and nearly all probability on a
 few of its branches. An answer is never more probable than its beginning. So the tree is gone through
-from the post: where all beginnings that were reached and not gone on from hold no more than `LEFT` of
-the probability of all that was found, what is left out cannot change a score by more than that.
+from the post, the most probable beginnings first, until those that were not gone on from hold no more
+than `LEFT` of all probability, and no score can be off by more. Answers that name one category or none
+are always computed: a category that the student hardly ever names keeps a score by which posts can be
+told apart.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from training.answers import AnswerTree
 from training.continuation import Continuation, Fed, Prefix
 from training.student import Student
 
-LEFT = 2e-5
+LEFT = 1e-6
 """The most that a probability may be off by for branches that are left out."""
 
 _NOTHING = float("-inf")
@@ -74,10 +76,11 @@ class _Search:
         reached = self._tree.node_log_probabilities(self.edges).masked_fill(self._computed, _NOTHING)
         found = self._tree.answer_log_probabilities(self.edges)
         likeliest = torch.maximum(reached.amax(1), found.amax(1))[:, None]
-        beginnings, order = (reached - likeliest).exp().sort(dim=1)
-        total = beginnings.sum(1) + (found - likeliest).exp().sum(1)
+        ascending, order = (reached - likeliest).exp().sort(dim=1)
+        total = ascending.sum(1) + (found - likeliest).exp().sum(1)
         worth = torch.zeros_like(self._computed)
-        worth.scatter_(1, order, beginnings.cumsum(1) > LEFT * total[:, None])
+        worth.scatter_(1, order, ascending.cumsum(1) > LEFT * total[:, None])
+        worth |= self._tree.alone
         # What must follow is computed at once with what it follows.
         for _ in range(self._tree.depth):
             worth |= worth[:, self._tree.forced]

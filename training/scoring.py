@@ -21,7 +21,7 @@ then taken of the classification after that reason.
 
 How it is computed: the prefix (the policy) once for all posts; then batches of posts of about the
 same length; then behind each the branches of the tree of all answers that can still change a score
-(`training/likelihood.py`: what is left out moves none by more than 2e-5).
+(`training/likelihood.py`: what is left out moves none by more than 1e-6).
 """
 
 from __future__ import annotations

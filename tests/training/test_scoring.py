@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 from transformers import AutoModelForCausalLM
 
@@ -347,6 +348,10 @@ def test_a_student_that_learned_has_few_branches_computed(
     assert few < every / 3
     # Nothing is off by more than what was left out could be, beside rounding.
     pd.testing.assert_frame_equal(table, whole, atol=LEFT + 1e-6, rtol=0)
+    # What it was never shown is hardly ever named, and posts can still be told apart by it.
+    assert table["p_xq"].max() < 1e-2
+    assert table["p_xq"].nunique() == 13
+    assert spearmanr(table["p_xq"], whole["p_xq"]).statistic > 0.9
 
 
 def spy(monkeypatch: pytest.MonkeyPatch, of: Any, name: str, note: Callable[[Any], None]) -> None:
