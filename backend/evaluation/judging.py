@@ -29,6 +29,7 @@ class Scored:
         aim: what the thresholds were chosen for.
         temperature: of the scores; None where the posts cannot tell it.
         missed: categories whose thresholds only come near to the aim.
+        invalid: the probability of invalid answers, the mean over the set's posts; None where not told.
     """
 
     said: Said
@@ -37,6 +38,7 @@ class Scored:
     aim: Aim
     temperature: float | None
     missed: tuple[str, ...] = ()
+    invalid: float | None = None
 
 
 def judge_scores(
@@ -87,7 +89,16 @@ def judge_scores(
         aim,
         choose_temperature(chosen_on, labels),
         missed(chosen_on, labels, thresholds, aim),
+        _invalid(predictions),
     )
+
+
+def _invalid(predictions: pd.DataFrame) -> float | None:
+    """What of the probability goes to answers that are no set of the policy's categories."""
+    if "valid_mass" not in predictions.columns or predictions.empty:
+        return None
+    # Sums of single-precision probabilities end a little above 1.
+    return max(0.0, 1.0 - float(predictions["valid_mass"].mean()))
 
 
 def missed_aims(scored: Scored, names: Mapping[str, str]) -> tuple[str, ...]:

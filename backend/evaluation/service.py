@@ -273,16 +273,17 @@ class EvaluationService:
             created_by=person,
         )
         texts = self._texts(set_id)
+        unreadable = len(answers) - len(readable)
         reasons = of_teacher(
-            (texts[one.row_id], one.analysis, one.harmful, one.labels)
-            for one in answers
-            if one.labels is not None
+            (
+                (texts[one.row_id], one.analysis, one.harmful, one.labels)
+                for one in answers
+                if one.labels is not None
+            ),
+            unreadable=unreadable,
         )
         return self._store(
-            *(evaluation, said, names),
-            of=len(rows.ids),
-            unreadable=len(answers) - len(readable),
-            reasons=reasons,
+            *(evaluation, said, names), of=len(rows.ids), unreadable=unreadable, reasons=reasons
         )
 
     def start_scoring(
@@ -316,7 +317,7 @@ class EvaluationService:
         if any(one.project_id != project_id for one in sets):
             raise NotFoundError("A chosen set belongs to another project.", "Choose the project's own sets.")
         models = ["base model"] * base + [f"run {runs[run_id]}" for run_id in run_ids]
-        asked = "" if inference is None else f", {inference},"
+        asked = "" if inference is None else f", {naming.ASKED[inference]},"
         title = f"Score {', '.join(models)}{asked} on {', '.join(one.name for one in sets)}"
         return JobService(self._session).create(
             project_id,
@@ -346,12 +347,12 @@ class EvaluationService:
         rows = [
             model_row(
                 evaluation,
-                number,
+                run,
                 champion=evaluation.id == base_id
                 if champion_run_id is None
                 else evaluation.run_id == champion_run_id and evaluation.inference is None,
             )
-            for evaluation, number in evaluations
+            for evaluation, run in evaluations
         ]
         return sorted(without_older_baselines(rows), key=headline, reverse=True)
 
@@ -538,6 +539,7 @@ class EvaluationService:
             alone=measure_bands(judged.positive, judged.any_scores, scored.bands if scored else {}),
             aim=scored.aim if scored else BEST_F1,
             temperature=scored.temperature if scored else None,
+            invalid=scored.invalid if scored else None,
             reasons=reasons,
         )
         evaluation.metrics = write_metrics(self._with_leaked(evaluation, judged, metrics, names))
