@@ -37,13 +37,13 @@ def in_a_sentence(name: str, kind: ModelKind) -> str:
     """The same name inside a sentence: "run 2", "the base model", "alt-profanity-check"."""
     lowered = name[0].lower() + name[1:]
     is_a_name = kind is ModelKind.RUN or (kind is ModelKind.BASELINE and name == lowered)
-    return lowered if is_a_name else f"the {lowered}"
+    return lowered if is_a_name or lowered.startswith("your ") else f"the {lowered}"
 
 
 def pick(rows: Sequence[ModelRow], name: str) -> ModelRow:
     """The model that a person means: "run 2" or "2", "base", "teacher", "champion", or a shown name.
 
-    A baseline also by its kind alone: "regression", "word-list", "profanity". How a student was
+    A baseline also by its kind alone: "regression", "word-list", "own-words", "profanity". How a student was
     asked also as `--inference` has it: "run 2, reasoned".
 
     Raises:

@@ -22,7 +22,7 @@ from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import differences, left_out, other_aims, posts_of, sentence
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, all_shared, shared
-from backend.evaluation.judging import Scored, judge_scores, missed_aims
+from backend.evaluation.judging import STUDENT, Knows, Scored, judge_scores, missed_aims
 from backend.evaluation.leak_repository import LearnedRepository
 from backend.evaluation.leakage import learned_nearly, with_leaked
 from backend.evaluation.metrics import curves, measure, reliabilities
@@ -173,7 +173,7 @@ class EvaluationService:
         inference: str | None = None,
         validation: pd.DataFrame,
         predictions: pd.DataFrame,
-        knows_categories: bool = True,
+        knows: Knows = STUDENT,
         aim: Aim = BEST_F1,
         reasons: pd.DataFrame | None = None,
         job_id: int | None = None,
@@ -188,7 +188,7 @@ class EvaluationService:
             validation: the trainer's frame (id, p_<code>…, any_violation where given), ids being items';
                 thresholds are chosen on what stands for these items.
             predictions: the same for the set, ids being its rows'.
-            knows_categories: False for a model that only says how likely any violation is.
+            knows: what the model can say.
             aim: what its thresholds are chosen for.
             reasons: what it wrote of the set's posts, where that was kept (`job_folder.read_reasons`).
 
@@ -198,7 +198,7 @@ class EvaluationService:
         evaluation_set = self._set(set_id)
         scored = judge_scores(
             *(self._evaluations, evaluation_set, policy_version_id, validation, predictions),
-            knows_categories=knows_categories,
+            knows=knows,
             aim=aim,
         )
         evaluation = Evaluation(

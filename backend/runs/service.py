@@ -30,6 +30,7 @@ from backend.runs.choices import configure, preset_name
 from backend.runs.repository import RunRepository
 from backend.runs.views import NewDecisions, RunSummary
 from backend.settings import Settings, get_settings
+from backend.word_lists.service import WordListService
 from training.adapter import AdapterError, Card
 from training.job import BASE, BEFORE_PREFERENCE, PAIRS, THRESHOLDS, VALIDATION_PAIRS, Config
 from training.job import Job as TrainerJob
@@ -266,6 +267,7 @@ class RunService:
                 folder / "sets" / f"{job_folder.LEARNED}.parquet",
                 curation.training_sample(version_id, payload.learned),
             )
+        WordListService(self._session).write(run.project_id, folder)
         policies = PolicyService(self._session)
         TrainerJob(
             kind="train",

@@ -42,7 +42,8 @@ def _dialog() -> None:
         st.caption(
             "The teacher is judged on the answers that it has given; nothing is asked. Other models "
             "are scored by the worker, and the baselines beside them: logistic regression and a word list "
-            "taught the same dataset version, and alt-profanity-check where it is installed."
+            "taught the same dataset version, your own word list where you gave one (page Policy), and "
+            "alt-profanity-check where it is installed."
         )
         ready = bool(chosen and wanted)
         if st.button("Evaluate", type="primary", disabled=not ready, on_click=_start, key="evaluate-start"):

@@ -26,6 +26,7 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.baselines.names import Baseline, BaselineModel
+from backend.evaluation.judging import Knows
 from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import ANY, PostKind, Reasons
 from backend.evaluation.service import EvaluationService
@@ -164,7 +165,7 @@ def test_a_model_without_categories_is_judged_on_any_violation(database: Databas
             predictions=pd.DataFrame(
                 {"id": [row.id for row in rows], "any_violation": [max(GOOD[row.text]) for row in rows]}
             ),
-            knows_categories=False,
+            knows=Knows((), apart=True),
             person="ada",
         )
     with database.read() as session:
