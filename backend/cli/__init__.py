@@ -29,6 +29,7 @@ ROOMS = {
     "curation": ("dataset", "export"),
     "runs": ("train", "retrain", "runs"),
     "evaluation": ("evaluate", "robustness"),
+    "word_lists": ("wordlist",),
     "study": ("study",),
     "jobs": ("jobs",),
 }

@@ -17,7 +17,7 @@ from backend.db.models import EvaluationSet, Job, Project
 from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError, OverruleError
 from backend.evaluation.comparison import regression_sentence, share_text, span_text, with_interval
-from backend.evaluation.naming import pick
+from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import Comparison, ModelRow
 from backend.evaluation.service import EvaluationService
 from backend.evaluation.set_service import SetService
@@ -217,7 +217,10 @@ def _show_tables(
 
 def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
     """What a run's preference step brought on a set; nothing where it had none."""
-    gains = RunService(session).preference_gains(row.run_id) if row.run_id is not None else []
+    # The gain is told of the student as it is asked by itself.
+    if row.run_id is None or row.inference is not None:
+        return []
+    gains = RunService(session).preference_gains(row.run_id)
     return [gain.sentence for gain in gains if gain.set_id == one.id]
 
 
@@ -244,9 +247,13 @@ def _document(
 
 def _model(service: EvaluationService, of_sets: SetService, row: ModelRow) -> dict[str, object]:
     regression = service.regression_beside(row.evaluation_id)
+    report = service.report(row.evaluation_id)
     return {
         "row": row,
-        "metrics": service.metrics(row.evaluation_id),
+        "metrics": report.metrics,
+        "curves": report.curves,
+        "reliability": report.reliability,
+        "scaled_reliability": report.scaled_reliability,
         "beside_regression": None if regression is None else service.compare(row.evaluation_id, regression),
         "breakdown": of_sets.breakdown(row.evaluation_id),
         "drop": of_sets.drop(row.evaluation_id),
@@ -274,7 +281,7 @@ def _table(one: EvaluationSet, rows: Sequence[ModelRow]) -> Table:
                 share_text(row.exact_match),
             ]
         )
-        name = f"{row.name} (champion)" if row.champion else row.name
+        name = f"{in_a_table(row)} (champion)" if row.champion else in_a_table(row)
         table.add_row(name, f"{row.posts:,}", *figures)
     return table
 

@@ -24,6 +24,9 @@ SEED = 20_240_301
 # Weights held at once: resamples × posts, 4 bytes each.
 _CHUNK = 2_000_000
 
+FIGURES = ("precision", "recall", "f1", "auprc", "auroc")
+"""What `Samples` has of each category."""
+
 Weights = NDArray[np.float32]
 
 
@@ -32,6 +35,10 @@ class Samples:
     """Figures of each resample, each (resamples, k + 1): the categories, and last any violation.
 
     AUPRC and AUROC are NaN throughout for a model without probabilities.
+
+    Attributes:
+        micro: (resamples, 3) precision, recall and F1 of the categories' pooled counts.
+        right: (resamples,) the share of posts that are all right.
     """
 
     precision: Floats
@@ -39,16 +46,23 @@ class Samples:
     f1: Floats
     auprc: Floats
     auroc: Floats
+    micro: Floats
+    right: Floats
 
     @property
     def macro_f1(self) -> Floats:
         """(resamples,) the mean over the categories that have posts in a resample."""
-        return mean_of_known(self.f1[:, :-1])
+        return self.macro("f1")
 
     @property
     def macro_auprc(self) -> Floats:
         """(resamples,) the mean over the categories that have posts in a resample."""
-        return mean_of_known(self.auprc[:, :-1])
+        return self.macro("auprc")
+
+    def macro(self, figure: str) -> Floats:
+        """(resamples,) the mean of one of FIGURES over the categories that have it in a resample."""
+        of_each: Floats = getattr(self, figure)
+        return mean_of_known(of_each[:, :-1])
 
 
 def bootstrap(models: Sequence[Judged], *, resamples: int = RESAMPLES, seed: int = SEED) -> list[Samples]:
@@ -112,14 +126,26 @@ def _sample(weights: Weights, model: Judged) -> Samples:
     precision, recall, f1 = weighted_counts(
         weights, gold, np.column_stack([model.named, model.flagged]).astype(bool)
     )
-    unknown = np.full(f1.shape, np.nan)
-    if model.scores is None or model.any_scores is None:
-        return Samples(precision, recall, f1, auprc=unknown, auroc=unknown)
-    scores = np.column_stack([model.scores, model.any_scores])
+    auprc = auroc = np.full(f1.shape, np.nan)
+    if model.scores is not None and model.any_scores is not None:
+        scores = np.column_stack([model.scores, model.any_scores])
+        auprc, auroc = weighted_auprc(weights, gold, scores), weighted_auroc(weights, gold, scores)
     return Samples(
-        *(precision, recall, f1),
-        auprc=weighted_auprc(weights, gold, scores),
-        auroc=weighted_auroc(weights, gold, scores),
+        *(precision, recall, f1, auprc, auroc),
+        micro=_pooled(weights, model.gold, model.named),
+        right=_ratio(weights[model.right].sum(axis=0, dtype=float), weights.sum(axis=0, dtype=float)),
+    )
+
+
+def _pooled(weights: Weights, gold: Bools, named: Bools) -> Floats:
+    """(b, 3): precision, recall and F1 of all categories' counts together."""
+    # How many there are in each post, (n, 3): hits, what stands, what is named.
+    counts = np.column_stack([matrix.sum(axis=1) for matrix in (gold & named, gold, named)])
+    hits, support, predicted = (weights.T @ counts.astype(np.float32)).astype(float).T
+    there = support > 0
+    precision, f1 = _ratio(hits, predicted), _ratio(2 * hits, support + predicted)
+    return np.column_stack(
+        [np.where(there, precision, np.nan), _ratio(hits, support), np.where(there, f1, np.nan)]
     )
 
 

@@ -20,6 +20,26 @@ from training.thresholds import BEST_F1, Aim
 
 
 @dataclass(frozen=True, slots=True)
+class Knows:
+    """What a model can say of a post.
+
+    Attributes:
+        codes: the categories that it can name; None where they are all of its policy.
+        apart: whether it may find a violation without naming a category: its yes or no then follows
+            from the probability of any violation.
+        why_not: why it cannot name another category.
+    """
+
+    codes: tuple[str, ...] | None = None
+    apart: bool = False
+    why_not: str = not_known("")
+
+
+STUDENT = Knows()
+"""A student, the base model, or what was taught as they were."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """What a model said of a set, and what decided it, chosen on validation posts.
 
@@ -29,6 +49,7 @@ class Scored:
         aim: what the thresholds were chosen for.
         temperature: of the scores; None where the posts cannot tell it.
         missed: categories whose thresholds only come near to the aim.
+        invalid: the probability of invalid answers, the mean over the set's posts; None where not told.
     """
 
     said: Said
@@ -37,6 +58,7 @@ class Scored:
     aim: Aim
     temperature: float | None
     missed: tuple[str, ...] = ()
+    invalid: float | None = None
 
 
 def judge_scores(
@@ -46,7 +68,7 @@ def judge_scores(
     validation: pd.DataFrame,
     predictions: pd.DataFrame,
     *,
-    knows_categories: bool = True,
+    knows: Knows = STUDENT,
     aim: Aim = BEST_F1,
 ) -> Scored:
     """What a model said of a set.
@@ -58,36 +80,47 @@ def judge_scores(
         validation: the trainer's frame of the validation posts; thresholds are chosen on what
             stands for these.
         predictions: the same for the set.
-        knows_categories: False for a model that only says how likely any violation is.
+        knows: what the model can say.
         aim: what thresholds are chosen for.
 
     Raises:
         InvalidInputError: the frames do not fit the policy or the set.
     """
     rows = evaluations.rows(evaluation_set.id)
-    codes = list(evaluations.names(policy_version_id)) if knows_categories else []
+    codes = list(evaluations.names(policy_version_id) if knows.codes is None else knows.codes)
     scores = read_scores(predictions, codes).of(rows.ids)
     decided = evaluations.decided(evaluation_set.project_id, Split.VALIDATION)
     chosen_on, labels = decided_only(
         read_scores(validation, codes), {one.item_id: one.labels for one in decided}
     )
-    mapped = label_map(evaluation_set) if knows_categories else None
+    mapped = label_map(evaluation_set) if codes else None
     if mapped is not None:
         scores, chosen_on = mapped.scores(scores), mapped.scores(chosen_on)
         labels = [mapped.answer(these) for these in labels]
-    why_not = not_known if mapped is None else mapped.refused
+    why_not = (lambda _: knows.why_not) if mapped is None else mapped.refused
     thresholds = choose_thresholds(chosen_on, labels, aim)
     set_codes = list(evaluations.names_of(evaluation_set))
     any_scores = chosen_on.any_scores()
     violation = np.array([bool(these) for these in labels], dtype=bool)
     return Scored(
-        from_scores(rows, set_codes, yes_no(evaluation_set), scores, thresholds, why_not),
+        from_scores(
+            *(rows, set_codes, yes_no(evaluation_set), scores, thresholds, why_not), apart=knows.apart
+        ),
         thresholds,
         {} if any_scores is None else choose_bands(violation, any_scores),
         aim,
         choose_temperature(chosen_on, labels),
         missed(chosen_on, labels, thresholds, aim),
+        _invalid(predictions),
     )
+
+
+def _invalid(predictions: pd.DataFrame) -> float | None:
+    """What of the probability goes to answers that are no set of the policy's categories."""
+    if "valid_mass" not in predictions.columns or predictions.empty:
+        return None
+    # Sums of single-precision probabilities end a little above 1.
+    return max(0.0, 1.0 - float(predictions["valid_mass"].mean()))
 
 
 def missed_aims(scored: Scored, names: Mapping[str, str]) -> tuple[str, ...]:

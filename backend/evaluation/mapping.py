@@ -53,7 +53,7 @@ class LabelMap:
         codes = [code for code, mapped in self.label_of.items() if mapped == label]
         if not codes:
             return "No category of the policy stands for it."
-        return f"The model's policy has none of its categories: {', '.join(codes)}."
+        return f"The model knows none of its categories: {', '.join(codes)}."
 
     def _of(self, label: str, scores: Scores) -> Floats:
         """(n,) the probability of one label; NaN where a score that it needs is no number."""

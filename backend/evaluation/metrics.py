@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -17,7 +17,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from backend.evaluation.bootstrap import RESAMPLES, Samples, bootstrap, interval
+from backend.evaluation.bootstrap import FIGURES, RESAMPLES, Samples, bootstrap, interval
 from backend.evaluation.calibration import expected_error, reliability
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.results import (
@@ -35,7 +35,6 @@ from training.calibration import scaled
 from training.thresholds import BEST_F1, Aim
 
 ANY_NAME = "Any violation"
-_WITH_INTERVAL = [field.name for field in fields(Samples)]
 # More points than pixels help nobody.
 _CURVE_POINTS = 200
 
@@ -53,6 +52,7 @@ def measure(
     aim: Aim = BEST_F1,
     temperature: float | None = None,
     reasons: Reasons | None = None,
+    invalid: float | None = None,
     resamples: int = RESAMPLES,
 ) -> Metrics:
     """Everything that is stored of one evaluation.
@@ -69,6 +69,7 @@ def measure(
         aim: what the thresholds were chosen for.
         temperature: of the scores.
         reasons: figures of the model's reasons.
+        invalid: the probability of invalid answers.
         resamples: of the bootstrap.
     """
     [samples] = bootstrap([judged], resamples=resamples)
@@ -93,6 +94,8 @@ def measure(
         *(thresholds.get(ANY), temperature),
     )
     categories = _in_order(judged_categories, names, refused or {})
+    # A model without categories cannot have all of them right.
+    no_match = not len(judged) or (refused and not judged.codes)
     return Metrics(
         posts=len(judged),
         of=of,
@@ -100,10 +103,10 @@ def measure(
         codes=judged.codes,
         categories=categories,
         macro=_macro(judged_categories, samples),
-        micro=_micro(judged),
+        micro=_micro(judged, samples),
         any_violation=_with_intervals(any_violation, samples, -1),
-        # A model without categories cannot have all of them right.
-        exact_match=None if not len(judged) or (refused and not judged.codes) else float(judged.right.mean()),
+        exact_match=None if no_match else float(judged.right.mean()),
+        exact_match_interval=None if no_match else interval(samples.right),
         confusion=confusion(judged.gold, judged.named) if judged.codes else (),
         notes=(*notes, *_notes(categories, posts=len(judged), of=of, unreadable=unreadable), *_alike(judged)),
         duplicates=judged.duplicates,
@@ -111,6 +114,7 @@ def measure(
         thresholds_for=str(aim),
         temperature=temperature,
         reasons=reasons,
+        invalid=invalid,
     )
 
 
@@ -168,7 +172,7 @@ def _auprc(gold: Bools, scores: Floats | None) -> tuple[float | None, str | None
 
 
 def _with_intervals(category: CategoryMetrics, samples: Samples, column: int) -> CategoryMetrics:
-    known = [name for name in _WITH_INTERVAL if getattr(category, name) is not None]
+    known = [name for name in FIGURES if getattr(category, name) is not None]
     intervals: dict[str, Any] = {
         f"{name}_interval": interval(getattr(samples, name)[:, column]) for name in known
     }
@@ -187,23 +191,27 @@ def _in_order(
 def _macro(categories: Sequence[CategoryMetrics], samples: Samples) -> Averages:
     """Means over the categories that have posts. One that was never named has no precision."""
     judged = [category for category in categories if category.support]
-    f1, auprc = mean([category.f1 for category in judged]), mean([category.auprc for category in judged])
+    figures = {name: mean([getattr(category, name) for category in judged]) for name in FIGURES}
+    intervals = {
+        f"{name}_interval": None if value is None else interval(samples.macro(name))
+        for name, value in figures.items()
+    }
+    values: dict[str, Any] = figures | intervals
     return Averages(
-        precision=mean([category.precision for category in judged]),
-        recall=mean([category.recall for category in judged]),
-        f1=f1,
-        auprc=auprc,
-        f1_interval=None if f1 is None else interval(samples.macro_f1),
-        auprc_interval=None if auprc is None else interval(samples.macro_auprc),
-        auroc=mean([category.auroc for category in judged]),
+        **values,
         brier=mean([category.brier for category in judged]),
         calibration_error=mean([category.calibration_error for category in judged]),
     )
 
 
-def _micro(judged: Judged) -> Averages:
+def _micro(judged: Judged, samples: Samples) -> Averages:
     pooled = category_metrics("", "", judged.gold.ravel(), judged.named.ravel(), None, None)
-    return Averages(pooled.precision, pooled.recall, pooled.f1)
+    figures = (pooled.precision, pooled.recall, pooled.f1)
+    intervals = (
+        None if value is None else interval(samples.micro[:, column]) for column, value in enumerate(figures)
+    )
+    precision, recall, f1 = intervals
+    return Averages(*figures, precision_interval=precision, recall_interval=recall, f1_interval=f1)
 
 
 def mean(values: Sequence[float | None]) -> float | None:

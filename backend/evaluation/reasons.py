@@ -35,8 +35,12 @@ class Reason:
     agrees: bool | None = None
 
 
-def measure_reasons(reasons: Iterable[Reason]) -> Reasons | None:
-    """The figures of all reasons that say something; None where none does."""
+def measure_reasons(reasons: Iterable[Reason], *, unreadable: int = 0) -> Reasons | None:
+    """The figures of all reasons that say something; None where none does.
+
+    Args:
+        unreadable: answers that could not be read, whose reasons may be among these or not.
+    """
     said = [one for one in reasons if one.analysis.strip() or any(one.quotes)]
     if not said:
         return None
@@ -49,6 +53,7 @@ def measure_reasons(reasons: Iterable[Reason]) -> Reasons | None:
         faithful=faithful / len(said),
         agreeing=sum(verdicts) / len(verdicts) if verdicts else None,
         words=float(median(len(one.analysis.split()) for one in said)),
+        unreadable=unreadable,
     )
 
 
@@ -57,19 +62,25 @@ def is_faithful(reason: Reason) -> bool:
     return all(spans(reason.text, [quote]) for quote in reason.quotes if quote.strip())
 
 
-def of_teacher(answers: Iterable[tuple[str, str, Sequence[str], Sequence[str]]]) -> Reasons | None:
+def of_teacher(
+    answers: Iterable[tuple[str, str, Sequence[str], Sequence[str]]], *, unreadable: int = 0
+) -> Reasons | None:
     """A teacher's reasons: its verdict is whether it found anything harmful, its result the labels.
 
     A teacher that never quotes comes to no verdict that could be told.
 
     Args:
         answers: of each readable answer the post's text, the analysis, the quotes and the labels.
+        unreadable: its other answers, in number.
     """
     found = list(answers)
     quotes_at_all = any(quotes for _, _, quotes, _ in found)
     return measure_reasons(
-        Reason(text, analysis, quotes, bool(quotes) == bool(labels) if quotes_at_all else None)
-        for text, analysis, quotes, labels in found
+        (
+            Reason(text, analysis, quotes, bool(quotes) == bool(labels) if quotes_at_all else None)
+            for text, analysis, quotes, labels in found
+        ),
+        unreadable=unreadable,
     )
 
 
@@ -84,11 +95,14 @@ def of_student(texts: Mapping[int, str], written: pd.DataFrame, said: Said) -> R
     result = dict(zip(said.judged.row_ids.tolist(), said.labels, strict=True))
     columns = (written["id"].astype(int), written["analysis"], written["harmful"], written["labels"])
     return measure_reasons(
-        Reason(
-            texts[key],
-            analysis if isinstance(analysis, str) else "",
-            tuple(() if quotes is None else quotes),
-            None if labels is None or key not in result else set(labels) == set(result[key]),
-        )
-        for key, analysis, quotes, labels in zip(*columns, strict=True)
+        (
+            Reason(
+                texts[key],
+                analysis if isinstance(analysis, str) else "",
+                tuple(() if quotes is None else quotes),
+                None if labels is None or key not in result else set(labels) == set(result[key]),
+            )
+            for key, analysis, quotes, labels in zip(*columns, strict=True)
+        ),
+        unreadable=int(written["labels"].isna().sum()),
     )

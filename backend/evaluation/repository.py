@@ -421,20 +421,20 @@ class EvaluationRepository:
             .limit(1)
         )
 
-    def newest_of_each(self, project_id: int, set_id: int) -> list[tuple[Evaluation, int | None]]:
-        """Each model's newest evaluation on a set, with the run's number."""
+    def newest_of_each(self, project_id: int, set_id: int) -> list[tuple[Evaluation, Run | None]]:
+        """Each model's newest evaluation on a set, with the run that it is of."""
         newest = (
             select(func.max(Evaluation.id))
             .where(Evaluation.project_id == project_id, Evaluation.set_id == set_id)
             .group_by(Evaluation.model_kind, Evaluation.run_id, Evaluation.model, Evaluation.inference)
         )
         rows = self._session.execute(
-            select(Evaluation, Run.number)
+            select(Evaluation, Run)
             .outerjoin(Run, Run.id == Evaluation.run_id)
             .where(Evaluation.id.in_(newest))
             .order_by(Evaluation.id.desc())
         )
-        return [(evaluation, number) for evaluation, number in rows]
+        return [(evaluation, run) for evaluation, run in rows]
 
     def run_numbers(self, project_id: int, run_ids: Sequence[int]) -> dict[int, int]:
         """The numbers of those runs of the project that have a student."""

@@ -89,8 +89,11 @@ class Averages:
     auroc: float | None = None
     brier: float | None = None
     calibration_error: float | None = None
+    precision_interval: Interval | None = None
+    recall_interval: Interval | None = None
     f1_interval: Interval | None = None
     auprc_interval: Interval | None = None
+    auroc_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Reasons:
         faithful: the share that quote, and quote nothing that is not in the post.
         agreeing: the share whose verdict is the result that counts; None where none comes to a verdict.
         words: of a reason, the median.
+        unreadable: answers that could not be read, in number; None where nobody counted.
     """
 
     reasons: int
@@ -128,6 +132,7 @@ class Reasons:
     faithful: float
     agreeing: float | None
     words: float
+    unreadable: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,8 @@ class Metrics:
         temperature: by which logits are divided so that probabilities mean what they say, fitted on
             validation posts; None where these could not tell it.
         reasons: of a model that gave any.
+        invalid: the probability that it gives to answers that are no set of the policy's categories,
+            the mean over the posts; None for a model that cannot give any.
     """
 
     posts: int
@@ -174,6 +181,8 @@ class Metrics:
     thresholds_for: str = "f1"
     temperature: float | None = None
     reasons: Reasons | None = None
+    exact_match_interval: Interval | None = None
+    invalid: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +217,8 @@ class Reliability:
 class ModelRow:
     """One model's line in a set's table: its newest evaluation on it.
 
-    `inference` is how it was asked, "direct" or "reasoned"; None as it is asked by itself.
+    `inference` is how it was asked, "direct" or "reasoned"; None as it is asked by itself, which is
+    for the label only where it was taught `both`.
     """
 
     evaluation_id: int
@@ -231,6 +241,7 @@ class ModelRow:
     exact_match: float | None
     created_at: datetime
     inference: str | None = None
+    both: bool = False
 
 
 @dataclass(frozen=True, slots=True)

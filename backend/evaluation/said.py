@@ -51,6 +51,8 @@ def from_scores(
     scores: Scores,
     thresholds: Mapping[str, float],
     why_not: Callable[[str], str] = not_known,
+    *,
+    apart: bool = False,
 ) -> Said:
     """A student's or base model's scores, decided by the thresholds.
 
@@ -61,6 +63,7 @@ def from_scores(
     Args:
         scores: in the order of `rows`.
         why_not: says why the model is not judged on a category of the set that it cannot give.
+        apart: whether it may say yes without naming a category, and so does by the threshold of ANY.
     """
     refused = scores.refused
     usable = [code for code in scores.codes if code not in refused]
@@ -68,7 +71,7 @@ def from_scores(
     values = scores.values[:, columns]
     named = values >= np.array([thresholds[code] for code in usable])
     any_scores = scores.any_scores()
-    if (yes_no or not scores.codes) and any_scores is not None:
+    if (yes_no or apart or not scores.codes) and any_scores is not None:
         flagged = any_scores >= thresholds[ANY]
     else:
         flagged = np.asarray(named.any(axis=1))

@@ -22,7 +22,7 @@ from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import differences, left_out, other_aims, posts_of, sentence
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, all_shared, shared
-from backend.evaluation.judging import Scored, judge_scores, missed_aims
+from backend.evaluation.judging import STUDENT, Knows, Scored, judge_scores, missed_aims
 from backend.evaluation.leak_repository import LearnedRepository
 from backend.evaluation.leakage import learned_nearly, with_leaked
 from backend.evaluation.metrics import curves, measure, reliabilities
@@ -173,7 +173,7 @@ class EvaluationService:
         inference: str | None = None,
         validation: pd.DataFrame,
         predictions: pd.DataFrame,
-        knows_categories: bool = True,
+        knows: Knows = STUDENT,
         aim: Aim = BEST_F1,
         reasons: pd.DataFrame | None = None,
         job_id: int | None = None,
@@ -188,7 +188,7 @@ class EvaluationService:
             validation: the trainer's frame (id, p_<code>…, any_violation where given), ids being items';
                 thresholds are chosen on what stands for these items.
             predictions: the same for the set, ids being its rows'.
-            knows_categories: False for a model that only says how likely any violation is.
+            knows: what the model can say.
             aim: what its thresholds are chosen for.
             reasons: what it wrote of the set's posts, where that was kept (`job_folder.read_reasons`).
 
@@ -198,7 +198,7 @@ class EvaluationService:
         evaluation_set = self._set(set_id)
         scored = judge_scores(
             *(self._evaluations, evaluation_set, policy_version_id, validation, predictions),
-            knows_categories=knows_categories,
+            knows=knows,
             aim=aim,
         )
         evaluation = Evaluation(
@@ -273,16 +273,17 @@ class EvaluationService:
             created_by=person,
         )
         texts = self._texts(set_id)
+        unreadable = len(answers) - len(readable)
         reasons = of_teacher(
-            (texts[one.row_id], one.analysis, one.harmful, one.labels)
-            for one in answers
-            if one.labels is not None
+            (
+                (texts[one.row_id], one.analysis, one.harmful, one.labels)
+                for one in answers
+                if one.labels is not None
+            ),
+            unreadable=unreadable,
         )
         return self._store(
-            *(evaluation, said, names),
-            of=len(rows.ids),
-            unreadable=len(answers) - len(readable),
-            reasons=reasons,
+            *(evaluation, said, names), of=len(rows.ids), unreadable=unreadable, reasons=reasons
         )
 
     def start_scoring(
@@ -316,7 +317,7 @@ class EvaluationService:
         if any(one.project_id != project_id for one in sets):
             raise NotFoundError("A chosen set belongs to another project.", "Choose the project's own sets.")
         models = ["base model"] * base + [f"run {runs[run_id]}" for run_id in run_ids]
-        asked = "" if inference is None else f", {inference},"
+        asked = "" if inference is None else f", {naming.ASKED[inference]},"
         title = f"Score {', '.join(models)}{asked} on {', '.join(one.name for one in sets)}"
         return JobService(self._session).create(
             project_id,
@@ -346,12 +347,12 @@ class EvaluationService:
         rows = [
             model_row(
                 evaluation,
-                number,
+                run,
                 champion=evaluation.id == base_id
                 if champion_run_id is None
                 else evaluation.run_id == champion_run_id and evaluation.inference is None,
             )
-            for evaluation, number in evaluations
+            for evaluation, run in evaluations
         ]
         return sorted(without_older_baselines(rows), key=headline, reverse=True)
 
@@ -538,6 +539,7 @@ class EvaluationService:
             alone=measure_bands(judged.positive, judged.any_scores, scored.bands if scored else {}),
             aim=scored.aim if scored else BEST_F1,
             temperature=scored.temperature if scored else None,
+            invalid=scored.invalid if scored else None,
             reasons=reasons,
         )
         evaluation.metrics = write_metrics(self._with_leaked(evaluation, judged, metrics, names))

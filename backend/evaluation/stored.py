@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from backend.db.models import Evaluation, EvaluationSet
+from backend.db.models import Evaluation, EvaluationSet, Run
 from backend.db.models.evaluation import ModelKind
 from backend.evaluation import naming
 from backend.evaluation.baselines.names import Baseline, BaselineModel
@@ -74,14 +74,16 @@ def prediction_rows(said: Said) -> Iterator[dict[str, Any]]:
         }
 
 
-def model_row(evaluation: Evaluation, run_number: int | None, *, champion: bool) -> ModelRow:
+def model_row(evaluation: Evaluation, run: Run | None, *, champion: bool) -> ModelRow:
     """An evaluation's line in the table."""
     metrics = read_metrics(evaluation)
     return ModelRow(
         evaluation_id=evaluation.id,
         set_id=evaluation.set_id,
         kind=evaluation.model_kind,
-        name=naming.model_name(evaluation.model_kind, evaluation.model, run_number, evaluation.inference),
+        name=naming.model_name(
+            evaluation.model_kind, evaluation.model, run.number if run else None, evaluation.inference
+        ),
         model=evaluation.model,
         run_id=evaluation.run_id,
         champion=champion,
@@ -98,6 +100,7 @@ def model_row(evaluation: Evaluation, run_number: int | None, *, champion: bool)
         exact_match=metrics.exact_match,
         created_at=evaluation.created_at,
         inference=evaluation.inference,
+        both=run is not None and run.config.get("answers") == "both",
     )
 
 

@@ -21,6 +21,7 @@ from backend.runs.baselines import ingest_baselines
 from backend.runs.repository import RunRepository
 from backend.runs.service import RunService
 from backend.settings import Settings
+from backend.word_lists.service import WordListService
 from training.job import THRESHOLDS, Config
 from training.job import Job as TrainerJob
 
@@ -109,6 +110,7 @@ class Scoring:
         if model.version is not None and model.version.policy_version_id == model.policy_version_id:
             frames = CurationService(self._session).training_frame(model.version.id, Split.TRAIN)
             job_folder.write_rows(folder / "train.parquet", frames)
+        WordListService(self._session).write(job.project_id, folder)
         policies = PolicyService(self._session)
         TrainerJob(
             kind="score",

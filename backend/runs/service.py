@@ -30,6 +30,8 @@ from backend.runs.choices import configure, preset_name
 from backend.runs.repository import RunRepository
 from backend.runs.views import NewDecisions, RunSummary
 from backend.settings import Settings, get_settings
+from backend.word_lists.service import WordListService
+from training.adapter import AdapterError, Card
 from training.job import BASE, BEFORE_PREFERENCE, PAIRS, THRESHOLDS, VALIDATION_PAIRS, Config
 from training.job import Job as TrainerJob
 from training.thresholds import BEST_F1
@@ -194,6 +196,29 @@ class RunService:
         job = JobService(self._session, self._settings).get(run.job_id)
         return Path(job.folder or "") / "adapter"
 
+    def knows_both(self, run: Run) -> bool:
+        """Whether its student was taught to give labels at once as well as behind a reason.
+
+        Raises:
+            ConflictError: the student is not where it was left.
+        """
+        taught = set(self.card(run).forms)
+        return run.config.get("answers") == "both" and {"direct", "reasoned"} <= taught
+
+    def card(self, run: Run) -> Card:
+        """What a run's student is.
+
+        Raises:
+            ConflictError: the student is not where it was left.
+        """
+        try:
+            return Card.read(self.adapter(run))
+        except AdapterError as error:
+            raise ConflictError(
+                f"The student of run {run.number} is not there any more: {error}.",
+                "Put its folder back, or train another.",
+            ) from error
+
     def promote(self, project_id: int, run_id: int | None, *, person: str) -> None:
         """Make a finished run, or the base model where None, the model in use.
 
@@ -242,6 +267,7 @@ class RunService:
                 folder / "sets" / f"{job_folder.LEARNED}.parquet",
                 curation.training_sample(version_id, payload.learned),
             )
+        WordListService(self._session).write(run.project_id, folder)
         policies = PolicyService(self._session)
         TrainerJob(
             kind="train",

@@ -18,7 +18,7 @@ from backend.db.models import DatasetVersion, EvaluationSet, Job, Run
 from backend.db.models.content import Split
 from backend.db.models.evaluation import SetOrigin
 from backend.db.models.jobs import JobState
-from backend.errors import ConflictError, InvalidInputError
+from backend.errors import InvalidInputError
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import Inference, ScorePayload
 from backend.jobs.service import JobService
@@ -29,7 +29,6 @@ from backend.runs.views import Estimate
 from backend.settings import Settings, get_settings
 from backend.study.grid import Cell
 from backend.study.repository import StudyRepository
-from training.adapter import AdapterError, Card
 from training.job import Config
 from training.prompt import Form
 
@@ -166,13 +165,11 @@ class StudyService:
 
     def inferences(self, run: Run) -> tuple[Inference | None, ...]:
         """The ways in which a student is asked: as it is by itself, and with a reason where it knows both."""
-        knows_both = {"direct", "reasoned"} <= set(self._card(run).forms)
-        taught_both = Config.model_validate(run.config).answers == "both"
-        return (None, "reasoned") if knows_both and taught_both else (None,)
+        return (None, "reasoned") if RunService(self._session, self._settings).knows_both(run) else (None,)
 
     def form(self, run: Run) -> Form:
         """The form in which a student answers when it is asked as it is by itself."""
-        return self._card(run).form
+        return RunService(self._session, self._settings).card(run).form
 
     def estimate(self, study: Study, cell: Cell, learned: Learned) -> Estimate:
         """What the cell's fine-tune would take; scoring in a second form comes on top."""
@@ -214,15 +211,6 @@ class StudyService:
         jobs = self._study.scoring_jobs(project_id)
         unfinished = (job for job in jobs if job.state is not JobState.SUCCEEDED)
         return next((job for job in unfinished if ScorePayload.model_validate(job.payload) == wanted), None)
-
-    def _card(self, run: Run) -> Card:
-        try:
-            return Card.read(RunService(self._session, self._settings).adapter(run))
-        except AdapterError as error:
-            raise ConflictError(
-                f"The student of run {run.number} is not there any more: {error}.",
-                "Put its folder back; or change the study's settings, which trains another.",
-            ) from error
 
 
 def _learned(version: DatasetVersion) -> Learned:

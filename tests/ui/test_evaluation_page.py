@@ -1,23 +1,30 @@
+import pandas as pd
 import pytest
 from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
 
 from backend.curation.service import CurationService
 from backend.db.engine import Database
-from backend.db.models import DatasetRow, Item, Project, Run
+from backend.db.models import DatasetRow, EvaluationRow, Item, Job, Project, Run
 from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind
-from backend.db.models.jobs import JobKind
+from backend.db.models.jobs import JobKind, JobState
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.gain import write_gains
 from backend.evaluation.results import Difference, Gain, PostKind
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
+from backend.jobs.payloads import ScorePayload
 from backend.jobs.service import JobService
 from backend.policies.service import PolicyService
+from backend.runs.choices import configure
 from backend.runs.service import RunService
 from tests.backend.build import add_item, add_judgement
+from tests.backend.runs.build import write_card
 from tests.ui.scene import evaluate, open_page, press, read_as_markdown, seed, shown
+from training.adapter import CARD
+from training.prompt import Form
 
 
 @pytest.fixture
@@ -176,6 +183,123 @@ def test_a_model_is_evaluated_on_demand(sqlite_database: Database, project: Proj
     said = shown(app)
     assert "teacher-1" in said
     assert "No worker is running, so this waits" in said
+
+
+def student(database: Database, project: Project, answers: str, *forms: Form) -> Run:
+    """A run that has ended well, with its student's card; what it was evaluated on is added by the test."""
+    with database.write() as session:
+        service = RunService(session)
+        [version] = CurationService(session).versions(project.id)
+        run = service.start(
+            project.id,
+            version_id=version.id,
+            config=configure("quick", {"answers": answers}),
+            person="tester",
+        )
+        run.prompt_hash = "of the adapter"
+        folder = service.adapter(run).parent
+        service.prepare(run, folder)
+        write_card(folder, *forms)
+        session.get_one(Job, run.job_id).state = JobState.SUCCEEDED
+        return run
+
+
+def evaluating(*models: str) -> AppTest:
+    """The page with the dialog open and these models chosen; a rerun of the page would close it."""
+    app = open_page("evaluation")
+    app.session_state["evaluate-models"] = list(models)
+    return press(app, "Evaluate a model")
+
+
+def scoring_jobs(database: Database, project: Project) -> list[ScorePayload]:
+    with database.read() as session:
+        jobs = JobService(session).list(project.id, kind=JobKind.SCORE)
+        return [ScorePayload.model_validate(job.payload) for job in reversed(jobs)]
+
+
+def test_a_student_that_knows_both_ways_can_be_asked_for_a_reason_first(
+    sqlite_database: Database, project: Project
+) -> None:
+    plain = student(sqlite_database, project, "direct", "direct")
+    both = student(sqlite_database, project, "both", "direct", "reasoned")
+    assert not evaluating("base", str(plain.id)).radio, "nobody among these knows both ways"
+    app = evaluating("base", str(plain.id), str(both.id))
+    [how] = app.radio
+    assert (how.label, how.options) == ("How to ask run 3", ["Label only", "Reason first, then label"])
+    assert how.value == "direct"
+    assert "takes far longer than scoring its labels. The reasons are kept" in shown(app)
+    how.set_value("reasoned")
+    app.button(key="evaluate-start").click().run()
+    assert not app.exception and not app.error
+    rest, asked = scoring_jobs(sqlite_database, project)
+    assert (rest.base, rest.run_ids, rest.inference) == (True, (plain.id,), None)
+    assert (asked.base, asked.run_ids, asked.inference) == (False, (both.id,), "reasoned")
+    said = shown(app).replace("\\", "")
+    assert "Score base model, run 2 on test" in said
+    assert "Score run 3, reason first, on test" in said
+
+
+def test_asked_for_the_label_only_it_is_asked_as_by_itself(
+    sqlite_database: Database, project: Project
+) -> None:
+    both = student(sqlite_database, project, "both", "direct", "reasoned")
+    app = evaluating(str(both.id))
+    app.button(key="evaluate-start").click().run()
+    [asked] = scoring_jobs(sqlite_database, project)
+    assert (asked.run_ids, asked.inference) == ((both.id,), None)
+
+
+def test_a_student_that_is_gone_is_said_in_words(sqlite_database: Database, project: Project) -> None:
+    both = student(sqlite_database, project, "both", "direct", "reasoned")
+    with sqlite_database.read() as session:
+        (RunService(session).adapter(both) / CARD).unlink()
+    app = evaluating(str(both.id))
+    assert not app.exception
+    assert "The student of run 2 is not there any more" in app.error[0].value
+
+
+def test_two_ways_to_ask_a_student_stand_side_by_side(sqlite_database: Database, project: Project) -> None:
+    run = student(sqlite_database, project, "both", "direct", "reasoned")
+    with sqlite_database.read() as session:
+        policy = PolicyService(session).newest(project.id)
+        [frozen] = EvaluationService(session).sets(project.id)
+        rows = list(session.scalars(select(EvaluationRow).where(EvaluationRow.set_id == frozen.id)))
+    written = pd.DataFrame(
+        {
+            "id": [str(row.id) for row in rows],
+            "analysis": ["It says so."] * len(rows),
+            "harmful": [[row.text[:10]] if row.labels else [] for row in rows],
+            "labels": [None, *(list(row.labels) for row in rows[1:])],
+        }
+    )
+    by_itself = {"kind": ModelKind.RUN, "run_id": run.id}
+    evaluate(sqlite_database, project, policy, right=0.7, **by_itself)
+    evaluate(sqlite_database, project, policy, right=0.8, inference="reasoned", reasons=written, **by_itself)
+    app = open_page("evaluation")
+    assert not app.exception and not app.error
+    said = shown(app)
+    assert "Run 2, label only" in said and "Run 2, reason first" in said
+    compare, beside = app.selectbox(key=f"compare-Compare-{frozen.id}"), f"compare-with-{frozen.id}"
+    names = dict(zip(compare.options, range(len(compare.options)), strict=True))
+    assert {"Run 2, label only", "Run 2, reason first", "Run 1", "Base model a model"} == set(names)
+    compare.select("Run 2, reason first").run()
+    app.selectbox(key=beside).select("Run 2, label only").run()
+    assert not app.exception and not app.error
+    said = shown(app)
+    assert "Are its reasons sound?" in {one.label for one in app.expander}
+    assert "<th>Unreadable</th>" in said.replace(' class="ov-number"', "")
+    assert [button.label for button in app.button if button.label.startswith("Promote")] == ["Promote Run 2"]
+
+
+def test_what_two_models_differ_by_stands_category_by_category(
+    sqlite_database: Database, project: Project
+) -> None:
+    app = open_page("evaluation")
+    assert "What they differ by in each category" in {one.label for one in app.expander}
+    said = shown(app)
+    assert "F1: difference" in said and "Only Run 1 right" in said
+    assert "exact McNemar test" in said and "(Holm)" in said
+    assert "Posts with exactly the right categories: " in said and "95% interval" in said
 
 
 def test_a_teacher_that_answered_nothing_is_said_in_words(sqlite_database: Database) -> None:

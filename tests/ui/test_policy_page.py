@@ -5,7 +5,7 @@ from sqlalchemy import select
 from backend.db.engine import Database
 from backend.db.models import PolicyVersion
 from backend.policies.service import PolicyService, compare
-from tests.ui.scene import open_page, press, seed, shown
+from tests.ui.scene import HOSTILE, open_page, press, read_as_markdown, seed, shown
 from training.policy import Category
 from ui.components import policy_text
 from ui.components.labels import Looks
@@ -98,3 +98,38 @@ def test_differences_are_literal_text() -> None:
     drawn = policy_text.differences(compare(old, new), Looks({"a": "A"}, ("a",)))
     assert "<b>" not in drawn and "<i>" not in drawn
     assert "<del>" in drawn and "<ins>" in drawn
+
+
+def test_a_word_list_goes_in_is_counted_and_replaced(sqlite_database: Database) -> None:
+    seed(sqlite_database)
+    app = open_page("policy")
+    assert "No word list yet" in shown(app)
+    assert app.button(key="word-list-import").disabled
+    app.file_uploader[0].set_value(
+        ("block*ed.csv", f"word,category\n{HOSTILE},hate\nclown,hate\nfree money,\n".encode(), "text/csv")
+    ).run()
+    app.button(key="word-list-import").click().run()
+    assert not app.exception and not app.error
+    assert [toast.value for toast in app.toast] == ["Version 1: 3 words and phrases."]
+    said = shown(app)
+    assert "No word list yet" not in said
+    assert "**3 words and phrases** from block\\*ed\\.csv · version 1" in said
+    assert "![seen]" not in read_as_markdown(app)
+    assert "&lt;img src=x" in said
+    app.file_uploader[0].set_value(("other.txt", "clown\n\nClown\n".encode("utf-16"), "text/plain")).run()
+    app.selectbox(key="word-list-category").select("scam").run()
+    app.button(key="word-list-import").click().run()
+    assert [toast.value for toast in app.toast] == [
+        "Version 2: 1 word or phrase, 1 line without a word, 1 line said twice."
+    ]
+    assert "**1 word or phrase** from other\\.txt · version 2" in shown(app)
+
+
+def test_a_word_list_that_cannot_be_used_is_said_in_words(sqlite_database: Database) -> None:
+    seed(sqlite_database)
+    app = open_page("policy")
+    app.file_uploader[0].set_value(("a.csv", b"word,category\nclown,joke\n", "text/csv")).run()
+    app.button(key="word-list-import").click().run()
+    assert not app.exception
+    assert "Line 2 of a\\.csv\\: the policy has no category \\'joke\\'" in app.error[0].value
+    assert "No word list yet" in shown(app)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from backend.db.engine import get_database
 from backend.db.models.evaluation import ModelKind
 from backend.evaluation.comparison import regression_sentence
-from backend.evaluation.naming import in_a_sentence
+from backend.evaluation.naming import in_a_sentence, in_a_table
 from backend.evaluation.results import (
     ANY,
     Alone,
@@ -33,14 +33,17 @@ _SENTENCE = Markup('<div class="ov-follows {}">{}</div>')
 
 
 def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
-    """Each model's headline figures with their intervals; the champion is marked."""
+    """Each model's headline figures with their intervals; the champion is marked.
+
+    A student that was asked in two ways has two lines, which say how.
+    """
     heads = ["Model", "F1, any violation", "AUPRC, any violation", "All right", "Posts", "Evaluated"]
     if not yes_no:
         heads[1:1] = ["Macro-F1", "Macro-AUPRC", "Micro-F1"]
     lines = []
     for row in rows:
         line: list[str | Markup] = [
-            text.literal(row.name) + (_CHAMPION if row.champion else Markup("")),
+            text.literal(in_a_table(row)) + (_CHAMPION if row.champion else Markup("")),
             _figure(row.any_f1, row.any_f1_interval) if yes_no else numbers.score(row.any_f1),
             numbers.score(row.any_auprc),
             "–" if row.exact_match is None else f"{row.exact_match:.0%}",
@@ -113,7 +116,17 @@ def headline(found: Comparison) -> None:
                 ]
             )
         )
-        st.caption(f"of the {numbers.things(found.posts, 'post')} that both were judged on")
+        st.caption(
+            f"of the {numbers.things(found.posts, 'post')} that both were judged on. "
+            f"Had both the same chance to be right, such a split would come {_chance(found.mcnemar_p)} "
+            "(exact McNemar test)."
+        )
+
+
+def _chance(p: float) -> str:
+    if p < 0.001:
+        return "in fewer than 1 of 1,000 tests"
+    return f"in {p:.0%} of tests" if p >= 0.1 else f"in {p:.1%} of tests"
 
 
 def _differences(found: Comparison) -> Markup:
@@ -231,7 +244,10 @@ def reliability(reports: Sequence[Report], looks: Looks) -> None:
         )
     with table:
         text.show(_calibration(reports, chosen))
-        st.caption("Brier score: mean squared error. ECE: expected calibration error. Of both 0 is best.")
+        st.caption(
+            "Brier score: mean squared error. ECE: expected calibration error. Of both 0 is best. Invalid: "
+            "the probability that goes to answers that are no set of the policy's categories."
+        )
 
 
 def _calibration(reports: Sequence[Report], code: str) -> Markup:
@@ -243,11 +259,12 @@ def _calibration(reports: Sequence[Report], code: str) -> Markup:
             *(numbers.score(value) for value in (of.brier, of.calibration_error)),
             *(numbers.score(value) for value in (of.scaled_brier, of.scaled_calibration_error)),
             "–" if report.metrics.temperature is None else f"{report.metrics.temperature:.2f}",
+            "–" if report.metrics.invalid is None else f"{report.metrics.invalid:.1%}",
         )
         for report, of in found
         if of is not None and of.brier is not None
     ]
-    heads = ["", "Brier", "ECE", "Brier, scaled", "ECE, scaled", "Temperature"]
+    heads = ["", "Brier", "ECE", "Brier, scaled", "ECE, scaled", "Temperature", "Invalid"]
     return figures.table(heads, rows, numbers=range(1, len(heads)), narrow=True)
 
 
@@ -289,16 +306,17 @@ def reasons(reports: Sequence[Report]) -> None:
             f"{found.faithful:.0%}",
             "–" if found.agreeing is None else f"{found.agreeing:.0%}",
             f"{found.words:.0f}",
+            numbers.count(found.unreadable),
         )
         for report in reports
         if (found := report.metrics.reasons) is not None
     ]
-    heads = ["", "Reasons", "Quote the post", "Quote it rightly", "Verdict agrees", "Words"]
+    heads = ["", "Reasons", "Quote the post", "Quote it rightly", "Verdict agrees", "Words", "Unreadable"]
     text.show(figures.table(heads, rows, numbers=range(1, len(heads)), narrow=True))
     st.caption(
         "Quote it rightly: of all reasons, those that quote and quote nothing that the post does not say. "
         "Verdict agrees: the reason finds something harmful just where the result is a violation. "
-        "Words: half of the reasons have fewer."
+        "Words: half of the reasons have fewer. Unreadable: answers from which no labels could be read."
     )
 
 
@@ -336,11 +354,19 @@ def category_table(report: Report, looks: Looks) -> None:
     rows += _averages(report.metrics)
     heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "AUROC", "Threshold"]
     text.show(figures.table(heads, rows, numbers=(1, 7)))
+    st.caption(_all_right(report))
     if report.metrics.any_violation.threshold is not None:
         st.caption(f"The thresholds were chosen on validation posts for {_aim(report.metrics)}.")
     noted = [(category.name, category.note) for category in report.metrics.categories if category.note]
     for name, note in noted:
         st.caption(f"{text.label(name)}: {text.label(note)}")
+
+
+def _all_right(report: Report) -> str:
+    found, span = report.metrics.exact_match, report.metrics.exact_match_interval
+    what = "with the right answer" if report.yes_no else "with exactly the right categories"
+    between = f" (95% interval {span.low:.1%}–{span.high:.1%})" if span else ""
+    return f"Posts {what}: {'–' if found is None else f'{found:.1%}'}{between}."
 
 
 def _aim(metrics: Metrics) -> str:
@@ -354,11 +380,11 @@ def _averages(metrics: Metrics) -> list[Sequence[str | Markup]]:
         (
             name,
             "",
-            numbers.score(average.precision),
-            numbers.score(average.recall),
+            _figure(average.precision, average.precision_interval),
+            _figure(average.recall, average.recall_interval),
             _figure(average.f1, average.f1_interval),
             _figure(average.auprc, average.auprc_interval),
-            numbers.score(average.auroc),
+            _figure(average.auroc, average.auroc_interval),
             "",
         )
         for name, average in (("Macro", metrics.macro), ("Micro", metrics.micro))
@@ -401,8 +427,8 @@ def _figure(value: float | None, span: Interval | None) -> Markup:
 
 
 def is_challenger(row: ModelRow) -> bool:
-    """Whether a person could promote this model."""
-    return row.kind is ModelKind.RUN and not row.champion
+    """Whether a person could promote this model; of two ways to ask a student, by the line of its own."""
+    return row.kind is ModelKind.RUN and not row.champion and row.inference is None
 
 
 def is_better(row: ModelRow, found: Comparison) -> bool:

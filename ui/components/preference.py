@@ -60,7 +60,12 @@ def gained(rows: Iterable[ModelRow]) -> None:
     """What the preference step brought to those of the models that had one, on the set of the rows."""
     with get_database().read() as found:
         service = RunService(found)
-        gains = {row: service.preference_gains(row.run_id) for row in rows if row.run_id is not None}
+        gains = {
+            row: service.preference_gains(row.run_id)
+            for row in rows
+            # The gain is told of the student as it is asked by itself.
+            if row.run_id is not None and row.inference is None
+        }
     for row, of_run in gains.items():
         for gain in of_run:
             if gain.set_id == row.set_id:

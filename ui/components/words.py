@@ -73,6 +73,8 @@ ANSWERS = {
     "explained": "labels, then reason",
 }
 
+INFERENCES = {"direct": "Label only", "reasoned": "Reason first, then label"}
+
 METHODS = {"lora": "LoRA", "qlora": "QLoRA (base model in 4 bits)", "full": "all weights"}
 
 PRECISIONS = {"auto": "automatic", "float32": "fp32"}

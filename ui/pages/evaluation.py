@@ -12,6 +12,7 @@ from backend.db.engine import get_database
 from backend.db.models import EvaluationSet
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
+from backend.evaluation.naming import in_a_table
 from backend.evaluation.results import Comparison, ModelRow, Report
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
@@ -19,6 +20,7 @@ from backend.runs.service import RunService
 from ui.components import (
     breakdown,
     comparison,
+    differences,
     drop,
     errors,
     evaluate,
@@ -36,6 +38,9 @@ from ui.components.empty import empty
 from ui.components.heading import heading
 from ui.components.live import UNDER_WAY, follow
 from ui.components.pages import go
+
+# So many evaluations that are under way are shown; a study may have many.
+_JOBS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +100,28 @@ def _nothing_yet() -> None:
 
 
 def _scoring() -> None:
-    """The newest scoring job, while it lasts and where it failed."""
+    """The scoring jobs that last, and the newest where it failed."""
     with get_database().read() as found:
-        newest = JobService(found).list(session.project_id(), kind=JobKind.SCORE, limit=1)
-    if not newest or (newest[0].finished_at is not None and newest[0].error is None):
+        service, project_id = JobService(found), session.project_id()
+        newest = service.list(project_id, kind=JobKind.SCORE, limit=1)
+        last = service.list(project_id, kind=JobKind.SCORE, states=UNDER_WAY)[::-1]
+    shown = [*last[:_JOBS], *(job for job in newest if job.finished_at is not None and job.error is not None)]
+    if not shown:
         return
-    job_id = newest[0].id
 
     def draw() -> bool:
-        now = jobs.standing(job_id)
-        with st.container(border=True, key="ov-scoring"):
-            st.markdown(f"**{text.label(now.job.title)}**")
-            jobs.draw(now)
-            jobs.buttons(now)
-        return now.under_way
+        found = [jobs.standing(job.id) for job in shown]
+        for now in found:
+            with st.container(border=True, key=f"ov-scoring-{now.job.id}"):
+                st.markdown(f"**{text.label(now.job.title)}**")
+                jobs.draw(now)
+                jobs.buttons(now)
+        if len(last) > _JOBS:
+            st.caption(f"{numbers.things(len(last) - _JOBS, 'more evaluation')} after these.")
+        # As soon as one has ended, the page has its figures to show.
+        return all(now.under_way for now in found[: len(last)])
 
-    follow(draw, under_way=newest[0].state in UNDER_WAY)
+    follow(draw, under_way=bool(last))
 
 
 def _one_set(scored: Scored) -> None:
@@ -141,6 +152,9 @@ def _one_set(scored: Scored) -> None:
     _verdict(compared, (first, second))
     _beside_regression((first, second))
     preference.gained((first, second))
+    if compared.categories:
+        with st.expander("What they differ by in each category", icon=":material/compare_arrows:"):
+            differences.draw(compared, looks)
     _side_by_side(reports, looks)
     outcomes.draw(reports, compared, looks)
 
@@ -176,7 +190,10 @@ def _beside_regression(rows: Sequence[ModelRow]) -> None:
 def _choose_two(rows: Sequence[ModelRow]) -> tuple[ModelRow, ModelRow]:
     """The newest student beside the champion, unless chosen otherwise."""
     by_id = {row.evaluation_id: row for row in rows}
-    runs = sorted((row for row in rows if row.run_id is not None), key=lambda row: -(row.run_id or 0))
+    runs = sorted(
+        (row for row in rows if row.run_id is not None),
+        key=lambda row: (-(row.run_id or 0), row.inference is not None),
+    )
     first = runs[0] if runs else rows[0]
     others = sorted(
         (row for row in rows if row is not first),
@@ -189,7 +206,7 @@ def _choose_two(rows: Sequence[ModelRow]) -> tuple[ModelRow, ModelRow]:
                 name,
                 ids,
                 index=ids.index(default.evaluation_id),
-                format_func=lambda each: by_id[each].name,
+                format_func=lambda each: in_a_table(by_id[each]),
                 key=f"compare-{name}-{rows[0].set_id}",
                 width=260,
             )

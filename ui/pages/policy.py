@@ -1,4 +1,4 @@
-"""Policy: the rules as a document, the next version, and what versions changed."""
+"""Policy: the rules as a document, the next version, what versions changed, and the team's word list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backend.db.models import PolicyVersion
 from backend.errors import InvalidInputError
 from backend.policies.service import CategoryCount, ChangeKind, PolicyService, compare
 from training.policy import Category
-from ui.components import errors, labels, numbers, policy_edit, policy_text, session, text
+from ui.components import errors, labels, numbers, policy_edit, policy_text, session, text, word_list
 from ui.components.empty import empty
 from ui.components.pages import go
 
@@ -39,11 +39,13 @@ def draw() -> None:
     if current is not None:
         policy_edit.editor(current, counts, versions[0].number + 1)
         return
-    rules, history = st.tabs(["Rules", "Versions"])
+    rules, history, words = st.tabs(["Rules", "Versions", "Word list"])
     with rules:
         text.show(policy_text.document(newest.categories, counts, looks))
     with history:
         _history(versions, looks)
+    with words:
+        word_list.draw(newest.categories, looks)
 
 
 def _heading(newest: PolicyVersion, categories: Sequence[Category], yaml: str, *, writing: bool) -> None:

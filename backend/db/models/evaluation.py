@@ -79,6 +79,22 @@ class EvaluationSet(Base):
     created_by: Mapped[Person]
 
 
+class WordList(Base):
+    """A team's own word list, judged beside the models. Another list has the next number."""
+
+    __tablename__ = "word_lists"
+    __table_args__ = (UniqueConstraint("project_id", "number"),)
+
+    id: Mapped[PrimaryKey]
+    project_id: Mapped[int] = mapped_column(Id, reference("projects.id", cascade=True))
+    number: Mapped[int]
+    file_name: Mapped[Name]
+    # The categories of each word or phrase; none where it means any violation.
+    entries: Mapped[dict[str, list[str]]] = mapped_column(Json)
+    created_at: Mapped[CreatedAt]
+    created_by: Mapped[Person]
+
+
 class EvaluationRow(Base):
     """One post of a set. `labels` are category codes; in a yes/no set `positive` says it."""
 

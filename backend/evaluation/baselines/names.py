@@ -11,24 +11,26 @@ class Baseline(StrEnum):
 
     REGRESSION = "regression"
     WORD_LIST = "word-list"
+    OWN_WORDS = "own-words"
     PROFANITY = "profanity"
 
     @property
     def is_taught(self) -> bool:
         """Whether it learns from the project's own posts."""
-        return self is not Baseline.PROFANITY
+        return self in (Baseline.REGRESSION, Baseline.WORD_LIST)
 
 
 _SHOWN = {
     Baseline.REGRESSION: "Logistic regression",
     Baseline.WORD_LIST: "Word list",
+    Baseline.OWN_WORDS: "Your word list",
     Baseline.PROFANITY: "alt-profanity-check",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineModel:
-    """A baseline, and the number of the dataset version that it learned from, if from any."""
+    """A baseline, and the number of the dataset version that it learned from, or of the team's own list."""
 
     baseline: Baseline
     version: int | None = None

@@ -3,7 +3,8 @@
     JOB/predictions/baselines/NAME/SET.parquet   id, p_<code>…, any_violation
 
 They learn from the folder's `train.parquet`, so from the very rows that the student learned
-from; without that file only those are there that learn nothing.
+from; without that file only those are there that learn nothing. The team's own word list lies
+beside it as `word_list.json`, where there is one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 
 from backend.evaluation.baselines import profanity
 from backend.evaluation.baselines.names import Baseline
+from backend.evaluation.baselines.own_words import fit_own_words, has_words, read_words
 from backend.evaluation.baselines.regression import fit_regression
 from backend.evaluation.baselines.taught import Posts, Scorer
 from backend.evaluation.baselines.word_list import fit_word_list
@@ -57,13 +59,17 @@ def predict(folder: Path, codes: Sequence[str]) -> None:
 def _possible(folder: Path) -> list[Baseline]:
     taught = (folder / _TRAIN).is_file()
     installed = profanity.is_installed()
-    return [one for one in Baseline if (taught if one.is_taught else installed)]
+    possible = {Baseline.OWN_WORDS: has_words(folder), Baseline.PROFANITY: installed}
+    return [one for one in Baseline if possible.get(one, taught)]
 
 
 def _scorer(baseline: Baseline, folder: Path, codes: Sequence[str]) -> tuple[Scorer, list[str]]:
     """What scores, and the columns that it gives."""
-    if baseline not in _FIT:
+    if baseline is Baseline.PROFANITY:
         return profanity.score, [_ANY]
+    if baseline is Baseline.OWN_WORDS:
+        scorer, known = fit_own_words(read_words(folder)[1], codes)
+        return scorer, [*(f"p_{code}" for code in known), _ANY]
     rows = pd.read_parquet(folder / _TRAIN, columns=["text", "labels"])
     posts = Posts(rows["text"].tolist(), [tuple(labels) for labels in rows["labels"]], codes)
     return _FIT[baseline](posts), [*(f"p_{code}" for code in codes), _ANY]

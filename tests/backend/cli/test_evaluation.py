@@ -95,6 +95,10 @@ def test_the_table_as_json(two_models: Database) -> None:
     assert first["row"]["macro_f1"] == 1
     assert second["row"]["champion"] is True
     assert [category["code"] for category in second["metrics"]["categories"]] == list(CODES)
+    for of_each in ("curves", "reliability"):
+        assert [one["code"] for one in first[of_each]] == [*CODES, "*"]
+    assert first["metrics"]["macro"]["auroc_interval"].keys() == {"low", "high"}
+    assert first["metrics"]["exact_match_interval"] == {"low": 1, "high": 1}
 
 
 def test_two_models_side_by_side(two_models: Database) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from backend.db.engine import Database
 from backend.db.migrate import alembic_config, current_revision, migrate
-from backend.db.models import Base, EvaluationRow, EvaluationSet, Item
+from backend.db.models import Base, EvaluationRow, EvaluationSet, Item, Project, WordList
 from backend.db.models.content import Queue, Split
 from tests.backend.build import add_item, add_project
 from tests.backend.evaluation.build import add_yes_no_set
@@ -40,6 +40,23 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     newest = current_revision(database)
     assert newest is not None
     assert migrate(database) == (newest, newest)
+
+
+def test_a_project_of_the_release_before_takes_a_word_list(database: Database) -> None:
+    config = alembic_config(database.url)
+    command.downgrade(config, "0003")
+    with database.write() as session:
+        project, _ = add_project(session)
+    command.upgrade(config, "head")
+    with database.write() as session:
+        session.add(WordList(project_id=project.id, number=1, file_name="a", entries={}, created_by="ada"))
+    with database.read() as session:
+        assert session.scalars(select(WordList.entries)).all() == [{}]
+    command.downgrade(config, "0003")
+    command.upgrade(config, "head")
+    with database.read() as session:
+        assert session.scalars(select(WordList)).all() == []
+        assert session.get(Project, project.id) is not None
 
 
 def test_sets_and_their_posts_outlive_new_columns(database: Database) -> None:

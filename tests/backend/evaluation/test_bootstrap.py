@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.metrics import (
+    accuracy_score,
     average_precision_score,
     f1_score,
     precision_score,
@@ -13,7 +14,9 @@ from sklearn.metrics import (
 )
 
 from backend.evaluation.bootstrap import (
+    _sample,
     bootstrap,
+    exactly,
     interval,
     mean_of_known,
     weighted_auprc,
@@ -21,6 +24,8 @@ from backend.evaluation.bootstrap import (
     weighted_counts,
 )
 from tests.backend.evaluation.build import random_judged
+
+FIGURES_OF_COUNTS = (precision_score, recall_score, f1_score)
 
 
 def weights_of(posts: int, resamples: int) -> np.ndarray:
@@ -50,6 +55,30 @@ def test_weighted_figures_are_scikit_learns(ties: bool) -> None:
             assert auprc[resample, column] == pytest.approx(
                 average_precision_score(gold, scores[:, column], sample_weight=sample_weight), rel=1e-5
             )
+
+
+def test_figures_over_all_categories_are_those_of_the_posts_as_they_are() -> None:
+    model = random_judged(posts=60, codes=3, seed=5)
+    found = exactly(model)
+    micro = [figure(model.gold, model.named, average="micro") for figure in FIGURES_OF_COUNTS]
+    assert found.micro.tolist() == [pytest.approx(micro)]
+    assert found.right.tolist() == [accuracy_score(model.gold, model.named)]
+    for name, figure in zip(("precision", "recall", "f1"), FIGURES_OF_COUNTS, strict=True):
+        assert found.macro(name) == pytest.approx([figure(model.gold, model.named, average="macro")])
+    assert model.scores is not None
+    assert found.macro("auroc") == pytest.approx([roc_auc_score(model.gold, model.scores)], rel=1e-5)
+
+
+def test_resampled_figures_over_all_categories_are_scikit_learns() -> None:
+    model = random_judged(posts=60, codes=3, seed=5)
+    weights = weights_of(60, 20)
+    samples = _sample(weights, model)
+    for resample in range(20):
+        drawn = np.repeat(np.arange(60), weights[:, resample].astype(int))
+        gold, named = model.gold[drawn], model.named[drawn]
+        micro = [figure(gold, named, average="micro") for figure in FIGURES_OF_COUNTS]
+        assert samples.micro[resample].tolist() == pytest.approx(micro)
+        assert samples.right[resample] == pytest.approx(accuracy_score(gold, named))
 
 
 def test_a_resample_without_the_category_does_not_count() -> None:

@@ -179,7 +179,7 @@ def test_a_model_without_what_a_label_stands_for_is_not_judged_on_it(database: D
         )
         hateful, rude = here.service.metrics(evaluation.id).categories
         assert hateful.f1 == pytest.approx(0.8)
-        assert (rude.f1, rude.note) == (None, "The model's policy has none of its categories: scam.")
+        assert (rude.f1, rude.note) == (None, "The model knows none of its categories: scam.")
 
 
 def test_a_teacher_is_judged_on_the_labels_of_the_set(database: Database) -> None:

@@ -11,6 +11,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from backend.evaluation.bootstrap import FIGURES
 from backend.evaluation.judged import Judged
 from backend.evaluation.metrics import confusion, curves, measure
 from backend.evaluation.results import ANY, Metrics
@@ -94,6 +95,14 @@ def test_intervals_hold_their_figure() -> None:
     for average in (found.macro, *found.categories, found.any_violation):
         assert average.f1 is not None and average.f1_interval is not None
         assert average.f1_interval.low <= average.f1 <= average.f1_interval.high
+    for average, figures in ((found.macro, FIGURES), (found.micro, ("precision", "recall", "f1"))):
+        for name in figures:
+            value, span = getattr(average, name), getattr(average, f"{name}_interval")
+            assert span.low <= value <= span.high, name
+            assert span.low < span.high, name
+    span = found.exact_match_interval
+    assert span is not None and found.exact_match is not None
+    assert span.low < found.exact_match < span.high
 
 
 def test_a_category_without_posts_has_no_figures_and_is_out_of_the_macro() -> None:

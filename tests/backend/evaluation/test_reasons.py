@@ -78,4 +78,5 @@ def test_a_students_verdict_is_the_answer_that_it_wrote() -> None:
     assert found is not None
     # The fourth answer could not be read; the third post is a scam by the thresholds, not by its reason.
     assert (found.reasons, found.agreeing) == (3, pytest.approx(2 / 3))
+    assert found.unreadable == 1
     assert found.faithful == pytest.approx(1 / 3)

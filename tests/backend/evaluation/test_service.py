@@ -26,7 +26,8 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.baselines.names import Baseline, BaselineModel
-from backend.evaluation.naming import pick
+from backend.evaluation.judging import Knows
+from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import ANY, PostKind, Reasons
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
@@ -164,7 +165,7 @@ def test_a_model_without_categories_is_judged_on_any_violation(database: Databas
             predictions=pd.DataFrame(
                 {"id": [row.id for row in rows], "any_violation": [max(GOOD[row.text]) for row in rows]}
             ),
-            knows_categories=False,
+            knows=Knows((), apart=True),
             person="ada",
         )
     with database.read() as session:
@@ -355,12 +356,50 @@ def test_a_student_asked_for_a_reason_first_has_a_line_of_its_own(database: Data
         itself = here.ingest(frozen, BAD, ModelKind.RUN, run.id)
         table = here.service.table(here.project.id, frozen.id)
         assert [(row.name, row.inference, row.champion) for row in table] == [
-            ("Run 1, reasoned", "reasoned", False),
+            ("Run 1, reason first", "reasoned", False),
             ("Run 1", None, True),
         ]
+        assert [in_a_table(row) for row in table] == ["Run 1, reason first", "Run 1"]
         assert pick(table, "run 1").evaluation_id == itself.id
-        assert pick(table, "run 1, reasoned").name == "Run 1, reasoned"
+        for name in ("run 1, reasoned", "Run 1, reason first"):
+            assert pick(table, name).name == "Run 1, reason first"
         assert pick(table, "champion").evaluation_id == itself.id
+
+
+def test_of_a_student_that_knows_both_ways_the_table_says_how_it_was_asked(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        run = add_run(session, here.project, here.policy)
+        run.config = {"answers": "both"}
+        itself = here.ingest(frozen, GOOD, ModelKind.RUN, run.id)
+        here.ingest(frozen, BAD, ModelKind.RUN, run.id, inference="reasoned")
+        table = here.service.table(here.project.id, frozen.id)
+        assert [in_a_table(row) for row in table] == ["Run 1, label only", "Run 1, reason first"]
+        for name in ("run 1", "1", "run 1, label only"):
+            assert pick(table, name).evaluation_id == itself.id
+
+
+def test_the_probability_of_invalid_answers_is_kept(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        rows = here.service._evaluations.rows(frozen.id)
+        scores = frame(dict.fromkeys(rows.ids, (0.5, 0.1)), ["hate", "scam"])
+        scores["valid_mass"] = [1.0, 0.5, 1.0, 0.75, 1.0][: len(scores)]
+        evaluation = here.service.ingest(
+            frozen.id,
+            model_kind=ModelKind.BASE,
+            model="default",
+            policy_version_id=here.policy.id,
+            prompt_hash=None,
+            validation=frame({}, ["hate", "scam"]),
+            predictions=scores,
+            person="ada",
+        )
+        assert here.service.metrics(evaluation.id).invalid == pytest.approx(0.15)
+        without = here.ingest(frozen, GOOD)
+        assert here.service.metrics(without.id).invalid == 0
 
 
 def test_a_version_frozen_since_hides_no_figures(database: Database) -> None:
@@ -500,7 +539,7 @@ def test_the_teacher_is_judged_on_what_it_answered(database: Database) -> None:
         [row] = here.service.table(here.project.id, frozen.id)
         assert (row.name, row.posts, row.of, row.macro_auprc) == ("Teacher teacher-1", 3, 5, None)
         metrics = here.service.report(evaluation.id).metrics
-        assert metrics.reasons == Reasons(3, pytest.approx(2 / 3), pytest.approx(2 / 3), 1.0, 4.0)
+        assert metrics.reasons == Reasons(3, pytest.approx(2 / 3), pytest.approx(2 / 3), 1.0, 4.0, 1)
         assert metrics.unreadable == 1
         assert "Judged on 3 of 5 posts" in metrics.notes[0]
         assert here.service.report(evaluation.id).curves == ()

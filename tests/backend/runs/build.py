@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy.orm import Session
 
 from backend.curation.service import CurationService
@@ -11,6 +13,9 @@ from backend.db.models.curation import Handling
 from backend.items.repository import ItemRepository
 from backend.text import text_hash
 from tests.backend.build import add_answer, add_item, add_judgement, add_project, add_teacher_run
+from training.adapter import BaseModelCard, Card
+from training.job import Job as TrainerJob
+from training.prompt import Form
 
 POSTS = {
     "Free money now! Click here": ("scam",),
@@ -41,6 +46,25 @@ def add_decided_project(
             add_answer(session, teacher, item, said, analysis="The post says so.")
     refresh(session, project)
     return project, policy
+
+
+def write_card(folder: Path, *forms: Form) -> None:
+    """Leave the card of an adapter that was taught these forms, and answers in the first."""
+    job = TrainerJob.read(folder)
+    card = Card(
+        prompt_hash="h",
+        policy=job.policy,
+        policy_hash="h",
+        base_model=BaseModelCard(name="default", config_hash="h"),
+        forms=forms,
+        form=forms[0],
+        max_labels=2,
+        max_length=512,
+        config=job.config,
+        step=1,
+    )
+    (folder / "adapter").mkdir(exist_ok=True)
+    card.write(folder / "adapter")
 
 
 def refresh(session: Session, project: Project) -> None:

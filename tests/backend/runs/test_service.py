@@ -20,7 +20,8 @@ from backend.runs.service import RunService
 from backend.runs.views import NewDecisions
 from tests.backend.build import add_judgement, add_project
 from tests.backend.jobs import stand_in
-from tests.backend.runs.build import COUNTS, add_decided_project, add_version, refresh
+from tests.backend.runs.build import COUNTS, add_decided_project, add_version, refresh, write_card
+from training.adapter import CARD
 from training.job import Job as TrainerJob
 from training.pairs import read_pairs
 
@@ -42,6 +43,29 @@ def finish(session: Session, run: Run) -> Path:
     session.get_one(Job, run.job_id).state = JobState.SUCCEEDED
     session.flush()
     return folder
+
+
+def test_only_a_student_that_learned_both_ways_knows_both(database: Database) -> None:
+    with database.write() as session:
+        project, _ = add_decided_project(session)
+        service, version = RunService(session), add_version(session, project)
+        for answers, forms, knows in (
+            ("direct", ("direct",), False),
+            ("reasoned", ("direct", "reasoned"), False),
+            ("both", ("direct",), False),
+            ("both", ("direct", "reasoned"), True),
+        ):
+            run = service.start(
+                project.id,
+                version_id=version.id,
+                config=configure("quick", {"answers": answers}),
+                person="ada",
+            )
+            write_card(finish(session, run), *forms)
+            assert service.knows_both(run) is knows, (answers, forms)
+        (service.adapter(run) / CARD).unlink()
+        with pytest.raises(ConflictError, match=f"The student of run {run.number} is not there any more"):
+            service.knows_both(run)
 
 
 def kinds(session: Session) -> list[ModelKind]:

@@ -20,10 +20,8 @@ from backend.study.scored import Reader
 from backend.study.service import LEARNED, Study, StudyService
 from tests.backend.build import add_judgement
 from tests.backend.evaluation.build import add_yes_no_set
-from tests.backend.runs.build import add_decided_project, refresh
+from tests.backend.runs.build import add_decided_project, refresh, write_card
 from tests.backend.runs.test_service import finish
-from training.adapter import BaseModelCard, Card
-from training.job import Job as TrainerJob
 from training.prompt import Form
 
 DROP, BOTH = Cell(Handling.DROP, "direct", 0), Cell(Handling.DROP, "both", 0)
@@ -38,22 +36,7 @@ def world(session: Session) -> tuple[Project, Study]:
 
 def trained(session: Session, run: Run, *forms: Form) -> None:
     """Do what the worker and the trainer do, and leave the adapter's card."""
-    folder = finish(session, run)
-    job = TrainerJob.read(folder)
-    card = Card(
-        prompt_hash="h",
-        policy=job.policy,
-        policy_hash="h",
-        base_model=BaseModelCard(name="default", config_hash="h"),
-        forms=forms,
-        form=forms[0],
-        max_labels=2,
-        max_length=512,
-        config=job.config,
-        step=1,
-    )
-    (folder / "adapter").mkdir(exist_ok=True)
-    card.write(folder / "adapter")
+    write_card(finish(session, run), *forms)
 
 
 def runs(session: Session) -> list[Run]:

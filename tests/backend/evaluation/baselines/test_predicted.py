@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from backend.evaluation.baselines.names import Baseline, BaselineModel
+from backend.evaluation.baselines.own_words import write_words
 from backend.evaluation.baselines.predicted import by, predict
 
 CODES = ("scam", "insult")
@@ -58,6 +59,14 @@ def test_without_rows_to_learn_from_only_those_are_there_that_learn_nothing(fold
     assert [one for one in Baseline if predictions(folder, one).is_file()] == [Baseline.PROFANITY]
 
 
+def test_a_teams_own_list_is_scored_where_the_folder_has_one(folder: Path) -> None:
+    write_words(folder, 2, {"clown": ["insult"], "CODE": ["gone"]})
+    predict(folder, CODES)
+    found = pd.read_parquet(predictions(folder, Baseline.OWN_WORDS))
+    assert found.to_dict("list") == {"id": ["7", "3"], "p_insult": [0.0, 1.0], "any_violation": [1.0, 1.0]}
+    assert predictions(folder, Baseline.OWN_WORDS, "thresholds").is_file()
+
+
 @pytest.mark.parametrize(
     ("model", "stored", "name"),
     [
@@ -66,6 +75,7 @@ def test_without_rows_to_learn_from_only_those_are_there_that_learn_nothing(fold
             "regression of version 12",
             "Logistic regression, version 12",
         ),
+        (BaselineModel(Baseline.OWN_WORDS, 2), "own-words of version 2", "Your word list, version 2"),
         (BaselineModel(Baseline.PROFANITY), "profanity", "alt-profanity-check"),
     ],
 )

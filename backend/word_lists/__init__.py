@@ -1,0 +1,1 @@
+"""A team's own word list, as it was before there was a model."""
