@@ -179,7 +179,6 @@ def _checked(student: FullStudent) -> FullStudent:
         # The tensor cores' 19-bit products of fp32 numbers: several times faster, and precise
         # enough to learn with; weights, gradients and sums stay fp32.
         torch.set_float32_matmul_precision("high")
-    student.check_head()
     return student
 
 

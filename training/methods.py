@@ -8,6 +8,7 @@ import torch
 
 from training import hardware
 from training.cost import row_budget
+from training.family import check_family
 from training.full import load_full_student, new_full_student
 from training.job import Config
 from training.student import Student, load_student, new_student
@@ -29,6 +30,7 @@ def begin(folder: Path, config: Config, device: torch.device, name: str) -> Stud
     free = hardware.free_bytes(device)
     full = config.method == "full"
     student = new_full_student(folder, config, device) if full else new_student(folder, config, device, name)
+    check_family(student)
     student.row_tokens = row_budget(student.shape, config, hardware.kind(device), free)
     return student
 
@@ -39,12 +41,14 @@ def precision(config: Config, device: torch.device) -> str:
     return {"lora": kept, "qlora": "nf4", "full": "float32"}[config.method]
 
 
-def load(folder: Path, adapter: Path, config: Config, device: torch.device, max_length: int) -> Student:
-    """A student that has learned, for scoring.
+def load(
+    folder: Path, adapter: Path | None, config: Config, device: torch.device, max_length: int
+) -> Student:
+    """A student that has learned, or the base model, for scoring.
 
     Args:
         folder: the base model.
-        adapter: what the fine-tune left.
+        adapter: what the fine-tune left; None for the base model.
         config: the settings that it was trained with.
         device: where to compute.
         max_length: tokens in all.
@@ -52,9 +56,13 @@ def load(folder: Path, adapter: Path, config: Config, device: torch.device, max_
     Raises:
         StudentError, QuantizationError: it cannot be loaded here.
     """
-    if config.method == "full":
-        return load_full_student(folder, adapter, device, max_length)
-    # Its thresholds were chosen over the base model in 4 bits; over another they would not hold.
-    return load_student(
-        folder, adapter, device, max_length, precision=config.precision, quantized=config.method == "qlora"
-    )
+    if adapter is not None and config.method == "full":
+        student: Student = load_full_student(folder, adapter, device, max_length)
+    else:
+        # A student's thresholds were chosen over the base model in 4 bits; over another they would not hold.
+        quantized = adapter is not None and config.method == "qlora"
+        student = load_student(
+            folder, adapter, device, max_length, precision=config.precision, quantized=quantized
+        )
+    check_family(student)
+    return student

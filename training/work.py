@@ -36,7 +36,7 @@ from training.ranks import Begin, Ranks
 from training.result import Record
 from training.speed import pace_key
 from training.stop import Stop, StopRequestedError
-from training.student import Student, load_student
+from training.student import Student
 
 _log = logging.getLogger(__name__)
 
@@ -196,11 +196,8 @@ def _score(at: _Work) -> None:
                 require_form(asked, card.forms)
             at.record.about["adapter"] = {"prompt": card.prompt_hash, "step": card.step}
         at.reporter.write("loading", message="weights")
-        student = (
-            load_student(at.base, None, at.device, max_length, precision=job.config.precision)
-            if adapter is None
-            else methods.load(at.base, adapter, card.config, at.device, max_length)
-        )
+        config = job.config if adapter is None else card.config
+        student = methods.load(at.base, adapter, config, at.device, max_length)
         at.stop.check()
         both = job.score_base and adapter is not None
         scorer = _scorer(at, sets, form, max_length)
