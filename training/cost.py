@@ -207,7 +207,7 @@ def counted_scoring(prefix: int, tails: Iterable[int], nodes: int) -> Counts:
     Args:
         prefix: tokens of the prefix, computed once.
         tails: tokens of each post and what follows it.
-        nodes: tokens of the tree of answers.
+        nodes: tokens of answers behind each post.
     """
     each = list(tails)
     return Counts(
@@ -219,9 +219,13 @@ def counted_scoring(prefix: int, tails: Iterable[int], nodes: int) -> Counts:
     )
 
 
-def answer_nodes(renderer: Renderer, form: Form, max_labels: int) -> int:
-    """Tokens of the tree of all answers: their common beginnings once, what closes them not at all."""
-    answers = (renderer.label_ids(form, labels) for labels in label_sets(renderer.policy.codes, max_labels))
+def answer_nodes(renderer: Renderer, form: Form) -> int:
+    """Tokens behind each post that are always computed to score it: of the answers with one category or none.
+
+    Their common beginnings count once, what closes them not at all. Which others are worth computing
+    depends on the post (`training/likelihood.py`).
+    """
+    answers = (renderer.label_ids(form, labels) for labels in label_sets(renderer.policy.codes, 1))
     return len({ids[:end] for ids in answers for end in range(1, len(ids))})
 
 

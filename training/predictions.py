@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from training import hardware
 from training.answers import answer_tree
 from training.calibration import fit_temperature
-from training.cost import Counts, Shape, counted_scoring, forward_work
+from training.cost import Counts, Shape, answer_nodes, counted_scoring, forward_work
 from training.data import DataError, Row, known_labels, read_rows
 from training.files import write_parquet
 from training.job import THRESHOLDS, Job
@@ -86,6 +86,8 @@ class Scorer:
         Raises:
             ScoringError: the policy has too many answers to score.
         """
+        # What cannot be scored is refused before anything is learned.
+        answer_tree(self.renderer, self.form, self.max_labels)
         work = sum(forward_work(self.shape, self._counts(rows)) for rows in self.sets.values())
         self.reporter.plan(passes * work, "scoring")
 
@@ -135,7 +137,7 @@ class Scorer:
 
     def _counts(self, rows: Sequence[Row]) -> Counts:
         """What is computed to score posts once."""
-        nodes = answer_tree(self.renderer, self.form, self.max_labels).nodes
+        nodes = answer_nodes(self.renderer, self.form)
         prompts = (self.renderer.example(row.text or "", self.form, None, self.max_length) for row in rows)
         tails = [len(prompt) - len(prompt.prefix) for prompt in prompts]
         return counted_scoring(len(self.renderer.frame_ids(self.form)[0]), tails, nodes)

@@ -23,10 +23,7 @@ from training.cost import (
 )
 from training.data import Encoded, Row, encode, epoch_batches
 from training.job import Config
-from training.job import Job as TrainerJob
 from training.prompt import FORMS, Example, Form, Renderer
-
-_MAX_LABELS: int = TrainerJob.model_fields["max_labels"].default
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +187,7 @@ def _scoring(plan: Plan, encoded: Encoded, renderer: Renderer, shape: Shape) -> 
     """
     form = _form(plan.config)
     prefix, suffix = renderer.frame_ids(form)
-    nodes = answer_nodes(renderer, form, _MAX_LABELS)
+    nodes = answer_nodes(renderer, form)
     texts = {row.id: row.text or "" for row in plan.sample}
     characters = sum(len(texts[name]) for name in encoded.ids)
     per_character = sum(len(example.post) for example in encoded.examples) / max(1, characters)

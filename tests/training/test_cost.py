@@ -15,6 +15,7 @@ from training.cost import (
     Counts,
     Shape,
     UnknownShapeError,
+    answer_nodes,
     counted,
     counted_scoring,
     forward_work,
@@ -162,7 +163,9 @@ def test_a_row_is_as_long_as_half_of_the_memory_allows(tiny: Path) -> None:
 
 def test_scoring_counts_the_prefix_once_and_the_tree_behind_each_post(renderer: Renderer) -> None:
     tree = answer_tree(renderer, "direct", 2)
-    nodes = tree.nodes
+    nodes = answer_nodes(renderer, "direct")
+    assert nodes == tree.alone.sum() - 1
+    assert nodes < tree.nodes
     found = counted_scoring(50, [10, 20], nodes)
     assert found.tokens == 50 + 30 + 2 * nodes
     assert found.states == 2 * (nodes + 1)
