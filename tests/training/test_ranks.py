@@ -122,3 +122,48 @@ def test_all_hear_why_one_could_not_go_on(tmp_path: Path) -> None:
     assert process.returncode == 0, said
     assert "0: process 2 of 2 could not go on: a row is too long" in said
     assert "1: a row is too long" in said
+
+
+@pytest.mark.parametrize(
+    ("leader_does", "helper_does", "who_leave"),
+    [
+        ("from training import work", "from training.helper import help_out; help_out()", 2),
+        (
+            "leader.send(ranks.Begin(Path('job'), Path('model')))",
+            "collective.receive(); collective.agree(None)",
+            2,
+        ),
+        ("while True: leader.send(ranks.KeepLower('training'))", "os._exit(0)", 1),
+    ],
+    ids=["all is done", "the leader cannot load", "the helper is gone"],
+)
+def test_nothing_of_a_group_outlives_it(
+    tmp_path: Path, leader_does: str, helper_does: str, who_leave: int
+) -> None:
+    """A group that something holds keeps its threads; they abort a process now and then as it ends."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, weakref\n"
+        "from contextlib import suppress\n"
+        "from pathlib import Path\n"
+        "import torch.distributed as dist\n"
+        "from training import collective, ranks\n"
+        "collective.join()\n"
+        "group = weakref.ref(dist.group.WORLD)\n"
+        "assert group() is not None\n"
+        "if ranks.own() == 0:\n"
+        "    leader = collective.Leader()\n"
+        "    with suppress(collective.HelperError):\n"
+        f"        {leader_does}\n"
+        "    leader.close()\n"
+        "else:\n"
+        "    with suppress(collective.HelperError):\n"
+        f"        {helper_does}\n"
+        "    collective.leave()\n"
+        "print('left' if group() is None else 'held', flush=True)\n",
+        "utf-8",
+    )
+    process = start(tmp_path, str(script))
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert (said.count("left"), said.count("held")) == (who_leave, 0), said
