@@ -8,6 +8,12 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+# For what its import does. Its functions have the group of the moment as a default argument, and
+# transformers imports it: after `join`, they would hold the group past `leave`, which then ends none
+# of the group's threads. One that still dropped its last message when the interpreter ended was
+# refused the interpreter's lock and aborted the process (pytorch/pytorch issue 190489).
+import torch.distributed.nn.functional
 from torch import Tensor
 
 from training import ranks
@@ -33,7 +39,7 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Part from the other processes, and end the threads that spoke with them."""
     dist.destroy_process_group()
 
 
@@ -76,7 +82,7 @@ class Leader(Ranks):
             if self._loading:
                 agree(HelperError("the leader could not load the job"))
             self.send(None)
-            leave()
+        leave()
 
 
 def receive() -> Message:

@@ -48,8 +48,10 @@ def run(address: str, stop: Stop) -> int:
     if ranks.own() > 0:
         from training.helper import help_out
 
-        help_out()
-        collective.leave()
+        try:
+            help_out()
+        finally:
+            collective.leave()
         return DONE
     leader = collective.Leader()
     try:

@@ -38,9 +38,14 @@ def start(folder: Path, *what: str) -> subprocess.Popen[str]:
     )
 
 
-def losses(folder: Path, name: str) -> list[float]:
+def curve(folder: Path, name: str) -> dict[int, float]:
+    """A loss by its step."""
     lines = (folder / "progress.jsonl").read_text("utf-8").splitlines()
-    return [event[name] for event in map(json.loads, lines) if name in event]
+    return {event["step"]: event[name] for event in map(json.loads, lines) if name in event}
+
+
+def losses(folder: Path, name: str) -> list[float]:
+    return list(curve(folder, name).values())
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -69,10 +74,15 @@ def test_two_processes_have_the_loss_curve_of_one(
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert result(tmp_path / "together")["hardware"]["devices"] == 2
-    for name in ("validation_loss", "preference_loss"):
-        alone, together = (losses(tmp_path / folder, name) for folder in ("alone", "together"))
-        assert bool(alone) == (name == "validation_loss" or preferring)
-        assert together == pytest.approx(alone, rel=1e-4)
+    alone, together = (curve(tmp_path / folder, "validation_loss") for folder in ("alone", "together"))
+    assert len(alone) == 3
+    assert together == pytest.approx(alone, rel=1e-4)
+    alone, together = (curve(tmp_path / folder, "preference_loss") for folder in ("alone", "together"))
+    # Steps less than half a second apart are not told of, each time others; the first and last always are.
+    told = alone.keys() & together.keys()
+    assert told >= ({1, 6} if preferring else set())
+    assert bool(alone) == bool(together) == preferring
+    assert [together[step] for step in told] == pytest.approx([alone[step] for step in told], rel=1e-4)
     require_same_weights(tmp_path / "together", tmp_path / "alone")
 
 
@@ -122,3 +132,48 @@ def test_all_hear_why_one_could_not_go_on(tmp_path: Path) -> None:
     assert process.returncode == 0, said
     assert "0: process 2 of 2 could not go on: a row is too long" in said
     assert "1: a row is too long" in said
+
+
+@pytest.mark.parametrize(
+    ("leader_does", "helper_does", "who_leave"),
+    [
+        ("from training import work", "from training.helper import help_out; help_out()", 2),
+        (
+            "leader.send(ranks.Begin(Path('job'), Path('model')))",
+            "collective.receive(); collective.agree(None)",
+            2,
+        ),
+        ("while True: leader.send(ranks.KeepLower('training'))", "os._exit(0)", 1),
+    ],
+    ids=["all is done", "the leader cannot load", "the helper is gone"],
+)
+def test_nothing_of_a_group_outlives_it(
+    tmp_path: Path, leader_does: str, helper_does: str, who_leave: int
+) -> None:
+    """A group that something holds keeps its threads; they abort a process now and then as it ends."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, weakref\n"
+        "from contextlib import suppress\n"
+        "from pathlib import Path\n"
+        "import torch.distributed as dist\n"
+        "from training import collective, ranks\n"
+        "collective.join()\n"
+        "group = weakref.ref(dist.group.WORLD)\n"
+        "assert group() is not None\n"
+        "if ranks.own() == 0:\n"
+        "    leader = collective.Leader()\n"
+        "    with suppress(collective.HelperError):\n"
+        f"        {leader_does}\n"
+        "    leader.close()\n"
+        "else:\n"
+        "    with suppress(collective.HelperError):\n"
+        f"        {helper_does}\n"
+        "    collective.leave()\n"
+        "print('left' if group() is None else 'held', flush=True)\n",
+        "utf-8",
+    )
+    process = start(tmp_path, str(script))
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert (said.count("left"), said.count("held")) == (who_leave, 0), said
