@@ -234,7 +234,7 @@ def test_growth_is_measured_in_one_row(setting: Setting) -> None:
 @pytest.fixture
 def scoring(tiny: Path) -> Contest:
     return Contest(
-        tiny, SAMPLE, torch.device("cpu"), "float32", count=4, answered=2, policy_tokens=600, taught=16
+        tiny, SAMPLE, torch.device("cpu"), "float32", count=6, few=4, answered=2, policy_tokens=600, taught=16
     )
 
 
@@ -250,7 +250,7 @@ def test_scoring_is_measured_beside_generate_and_full_forwards(scoring: Contest)
     assert report.data["apart"] < 1e-5
     assert all(float(row[1].split()[0]) > 0 for row in report.rows)
     # A right answer is as long as the post's labels say.
-    assert scoring.generate(1) == sum(answer for _, _, answer in scoring.posts)
+    assert scoring.generate(1) == sum(answer for _, _, answer in scoring.few_posts)
 
 
 @PEFT_WARNING

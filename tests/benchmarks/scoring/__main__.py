@@ -35,7 +35,8 @@ def main(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU.")] = "auto",
     precision: Annotated[Precision, typer.Option(help="auto is bf16 where the device has units.")] = "auto",
     policy: Annotated[list[int] | None, typer.Option(help="About how many tokens before a post.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Posts in a turn.")] = 64,
+    count: Annotated[int, typer.Option(min=1, help="Posts in a turn of Overrule.")] = 128,
+    few: Annotated[int, typer.Option(min=1, help="Posts in a turn of the others.")] = 16,
     taught: Annotated[int, typer.Option(min=0, help="Posts that the student learns first.")] = 160,
     answered: Annotated[int, typer.Option(min=1, help="Of these, with a forward for each answer.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each that count.")] = 5,
@@ -48,7 +49,7 @@ def main(
     reports = []
     for tokens in policy or _POLICIES:
         contest = Contest(
-            *(folder, posts, hardware.choose_device(device), precision, count, answered),
+            *(folder, posts, hardware.choose_device(device), precision, count, few, answered),
             policy_tokens=tokens,
             taught=taught,
         )
@@ -79,7 +80,7 @@ def measure(contest: Contest, rounds: int) -> Report:
     return Report(
         f"Scoring: policy of {prefix} tokens, {dtype}",
         [
-            f"{contest.count} posts of {contest.posts_path.name},",
+            f"{contest.count} posts of {contest.posts_path.name}, {contest.few} for the others,",
             f"a student that learned {contest.taught} others;",
             f"{sum(own) / len(own):.0f} tokens each after the policy ({min(own)} to {max(own)});",
             f"{len(contest.tree.answers)} valid answers, {contest.tree.nodes} tokens as a tree;",

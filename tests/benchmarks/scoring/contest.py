@@ -52,7 +52,9 @@ class Contest:
     Attributes:
         model: the base model's folder.
         posts_path: the file of posts.
-        count: posts in a turn, evenly from the file's shortest to its longest.
+        count: posts in a turn of Overrule, evenly from the file's shortest to its longest. It computes the
+            policy once in each turn, and students score thousands of posts.
+        few: posts in a turn of the others, likewise; what they do for a post does not depend on how many.
         answered: of these, how many are computed by a full forward for each valid answer.
         policy_tokens: about how many tokens stand before a post.
         taught: posts that the student learns first, none of them of the turn; what it then says is
@@ -64,6 +66,7 @@ class Contest:
     device: torch.device
     precision: Precision
     count: int
+    few: int
     answered: int
     policy_tokens: int
     taught: int = 0
@@ -82,10 +85,18 @@ class Contest:
     @cached_property
     def posts(self) -> list[tuple[Post, Example, int]]:
         """Each post with its prompt and the tokens of its right answer."""
+        return self._spread(self.count)
+
+    @cached_property
+    def few_posts(self) -> list[tuple[Post, Example, int]]:
+        """Those of the others' turns."""
+        return self._spread(self.few)
+
+    def _spread(self, count: int) -> list[tuple[Post, Example, int]]:
         by_tokens = self._rendered
         return [
             (post, self.renderer.example(post.text, "direct", None, self.max_length), chosen.answer)
-            for chosen in spread(list(by_tokens), self.count)
+            for chosen in spread(list(by_tokens), count)
             for post in [by_tokens[chosen]]
         ]
 
@@ -109,7 +120,7 @@ class Contest:
         """With LoRA weights that have learned the posts it is to be taught."""
         config = Config(precision=self.precision, max_length=2048, layers=1 / 3)
         student = new_student(self.model, config, self.device, "base")
-        timed = {post.number for post, _, _ in self.posts}
+        timed = {post.number for post, _, _ in (*self.posts, *self.few_posts)}
         posts = [post for post in self._rendered.values() if post.number not in timed][: self.taught]
         examples = [
             self.renderer.example(
@@ -147,7 +158,7 @@ class Contest:
 
         A batch ends with its longest right answer: so short a student's own would be at best.
         """
-        ordered = sorted(self.posts, key=lambda one: len(one[1]))
+        ordered = sorted(self.few_posts, key=lambda one: len(one[1]))
         return sum(self._generate(ordered[start : start + batch]) for start in range(0, len(ordered), batch))
 
     def _generate(self, posts: Sequence[tuple[Post, Example, int]]) -> int:
@@ -174,7 +185,7 @@ class Contest:
     @torch.no_grad()
     def forward(self) -> Tensor:
         """A full forward for each post, which tells its answer's first token alone, (posts, V)."""
-        return torch.stack([self._logits(prompt.ids, 1)[0] for _, prompt, _ in self.posts])
+        return torch.stack([self._logits(prompt.ids, 1)[0] for _, prompt, _ in self.few_posts])
 
     @torch.no_grad()
     def forwards(self) -> np.ndarray[Any, Any]:
@@ -261,19 +272,19 @@ class Turns:
 def play(contest: Contest, rounds: int, say: Callable[[str], None]) -> list[Turns]:
     """A warm-up of everyone, then so many rounds of a turn each; Overrule is the first of the list."""
     tried = [
-        Turns(f"`generate`, {batch} at once", contest.count, lambda size=batch: contest.generate(size))
+        Turns(f"`generate`, {batch} at once", contest.few, lambda size=batch: contest.generate(size))
         for batch in BATCHES
-        if batch <= contest.count
+        if batch <= contest.few
     ]
     for one in tried:
         one.turn()
     times = [one.turn() for one in tried]
     for one, seconds in zip(tried, times, strict=True):
-        say(f"{one.name}: {contest.count / seconds:.2f} posts/s in the warm-up")
+        say(f"{one.name}: {contest.few / seconds:.2f} posts/s in the warm-up")
     contestants = [
         Turns("Overrule", contest.count, contest.overrule),
         tried[int(np.argmin(times))],
-        Turns("a forward for each post", contest.count, contest.forward),
+        Turns("a forward for each post", contest.few, contest.forward),
         Turns("a forward for each valid answer", contest.answered, contest.forwards),
     ]
     for one in contestants:
