@@ -245,7 +245,6 @@ def test_scoring_is_measured_beside_generate_and_full_forwards(scoring: Contest)
         "Overrule",
         "`generate`",
         "a forward for each post",
-        "a forward for each valid answer",
     ]
     assert report.data["apart"] < 1e-5
     assert all(float(row[1].split()[0]) > 0 for row in report.rows)

@@ -285,7 +285,6 @@ def play(contest: Contest, rounds: int, say: Callable[[str], None]) -> list[Turn
         Turns("Overrule", contest.count, contest.overrule),
         tried[int(np.argmin(times))],
         Turns("a forward for each post", contest.few, contest.forward),
-        Turns("a forward for each valid answer", contest.answered, contest.forwards),
     ]
     for one in contestants:
         one.turn()
