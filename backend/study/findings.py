@@ -7,7 +7,8 @@ settings in a mean does not count in it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from backend.evaluation.comparison import share_text, with_interval
@@ -23,13 +24,42 @@ from backend.text import things
 
 def findings(results: Results) -> list[Section]:
     """Every question that the cells can answer; the others are not raised."""
-    sections = (_trained(results), _handlings(results), _reasons(results), _overfitting(results))
-    more = (_sizes(results), _languages(results), _left_out(results), _all(results))
-    return [section for section in (*sections, *more) if section is not None]
+    sections = (
+        _trained(results),
+        _handlings(results, "Which handling wins", _JUDGED),
+        _handlings(results, "Which handling ranks posts best", _RANKED),
+        _reasons(results, "Whether reasons help", _JUDGED),
+        _reasons(results, "Whether reasons help to rank posts", _RANKED),
+        _overfitting(results),
+        _sizes(results),
+        _languages(results),
+        _left_out(results),
+        _all(results),
+    )
+    return [section for section in sections if section is not None]
 
 
 def _main(one: Scored) -> Figure | None:
     return one.main
+
+
+def _ranking(one: Scored) -> Figure | None:
+    return one.ranking
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """What students are compared by: the figure, and what it is called on a set."""
+
+    figure: Callable[[Scored], Figure | None]
+    name: Callable[[OfSet], str]
+
+
+_JUDGED = _Measure(_main, lambda of: of.measure)
+"""As they would judge posts in use, by the thresholds chosen on validation posts."""
+
+_RANKED = _Measure(_ranking, lambda of: of.ranking)
+"""How well they tell posts apart, whatever the thresholds."""
 
 
 # The questions
@@ -65,7 +95,7 @@ def _trained(results: Results) -> Section:
     return Section("What was trained", (*sentences, *results.notes), (table,) if rows else ())
 
 
-def _handlings(results: Results) -> Section | None:
+def _handlings(results: Results, title: str, by: _Measure) -> Section | None:
     sentences: list[str] = []
     tables = []
     for of in results.sets:
@@ -81,28 +111,36 @@ def _handlings(results: Results) -> Section | None:
                 if len(names) < 2 or (simulated and len(found) == len(real)):
                     continue
                 about = f"{of.name}, {words}{', the simulated ones among them' if simulated else ''}"
-                sentence, table = _ranking(about, of, found if simulated else real, names)
+                sentence, table = _compared(
+                    about, by.name(of), by.figure, found if simulated else real, names
+                )
                 sentences.append(sentence)
                 tables.append(table)
-    return Section("Which handling wins", tuple(sentences), tuple(tables)) if tables else None
+    return Section(title, tuple(sentences), tuple(tables)) if tables else None
 
 
-def _ranking(about: str, of: OfSet, scored: Sequence[Scored], names: Sequence[str]) -> tuple[str, Table]:
+def _compared(
+    about: str,
+    measure: str,
+    figure: Callable[[Scored], Figure | None],
+    scored: Sequence[Scored],
+    names: Sequence[str],
+) -> tuple[str, Table]:
     groups = {name: [one for one in scored if one.cell.handling_name == name] for name in names}
-    levels = {name: level(group, _main) for name, group in groups.items()}
+    levels = {name: level(group, figure) for name, group in groups.items()}
     pairs = list(combinations(names, 2))
-    apart = {(a, b): difference(groups[a], groups[b], _main, _but_handling) for a, b in pairs}
+    apart = {(a, b): difference(groups[a], groups[b], figure, _but_handling) for a, b in pairs}
     chances = holm([one.p if one is not None else None for one in apart.values()])
     clear = {pair for pair, p in zip(pairs, chances, strict=True) if p is not None and p < SIGNIFICANCE}
     rows = tuple((name, Shown(levels[name])) for name in names)
     rows += tuple((f"{a} − {b}", Shown(one, signed=True)) for (a, b), one in apart.items())
-    table = Table(f"{_capital(of.measure)} on {about}.", ("handling", of.measure), rows)
-    return _winner(about, of, levels, apart, clear), table
+    table = Table(f"{_capital(measure)} on {about}.", ("handling", measure), rows)
+    return _winner(about, measure, levels, apart, clear), table
 
 
 def _winner(
     about: str,
-    of: OfSet,
+    measure: str,
     levels: Mapping[str, Estimate | None],
     apart: Mapping[tuple[str, str], Estimate | None],
     clear: set[tuple[str, str]],
@@ -115,7 +153,7 @@ def _winner(
     ahead = {a if b == best else b: (a, b) for a, b in apart if best in (a, b)}
     won = [name for name, pair in ahead.items() if pair in clear and _lead(best, pair, apart) > 0]
     rest = [name for name in ahead if name not in won and name in known]
-    figure = f"{of.measure} {inside(known[best])}"
+    figure = f"{measure} {inside(known[best])}"
     if not rest:
         return f"On {about}: {best} wins ({figure}), {_leads(best, won, ahead, apart)}."
     same = all(_lead(best, ahead[name], apart) == 0 for name in rest) and not won
@@ -153,24 +191,25 @@ def _towards(
     return Estimate(-found.value, low, high, found.p, found.seeds)
 
 
-def _reasons(results: Results) -> Section | None:
+def _reasons(results: Results, title: str, by: _Measure) -> Section | None:
     sentences, rows = [], []
     for of in results.sets:
         found = [one for one in _on(results, of) if one.cell.leave_out is None]
         for words, one, other in _comparisons(found):
-            apart = difference(one, other, _main, _but_answers)
+            apart = difference(one, other, by.figure, _but_answers)
             if apart is None:
                 continue
-            rows.append((of.name, words, Shown(level(one, _main)), Shown(apart, signed=True)))
-            sentences.append(f"On {of.name}, {words}: {of.measure} {_verdict(apart)}.")
+            name = by.name(of)
+            rows.append((of.name, words, name, Shown(level(one, by.figure)), Shown(apart, signed=True)))
+            sentences.append(f"On {of.name}, {words}: {name} {_verdict(apart)}.")
     if not rows:
         return None
     table = Table(
-        "The main figure of each set: macro-F1, or F1 on any violation where it knows no categories.",
-        ("set", "compared", "figure", "difference"),
+        "Of a set that knows no categories the figure is that of any violation.",
+        ("set", "compared", "measure", "figure", "difference"),
         tuple(rows),
     )
-    return Section("Whether reasons help", tuple(sentences), (table,))
+    return Section(title, tuple(sentences), (table,))
 
 
 def _comparisons(found: Sequence[Scored]) -> Iterator[tuple[str, list[Scored], list[Scored]]]:
@@ -360,7 +399,7 @@ def _all(results: Results) -> Section | None:
                 found[0].inference,
                 str(len(found)),
                 Shown(level(found, _main)),
-                Shown(level(found, lambda one: one.any_violation)),
+                Shown(level(found, _ranking)),
             )
             for found in settings.values()
         ]
@@ -369,16 +408,20 @@ def _all(results: Results) -> Section | None:
                 row.name,
                 "",
                 "",
-                with_interval(row.macro_f1, row.macro_f1_interval)
-                if not of.yes_no
-                else with_interval(row.any_f1, row.any_f1_interval),
-                with_interval(row.any_f1, row.any_f1_interval),
+                *(
+                    (with_interval(row.any_f1, row.any_f1_interval), share_text(row.any_auprc))
+                    if of.yes_no
+                    else (
+                        with_interval(row.macro_f1, row.macro_f1_interval),
+                        with_interval(row.macro_auprc, row.macro_auprc_interval),
+                    )
+                ),
             )
             for where, row in results.others
             if where.id == of.id
         ]
         if rows:
-            heads = ("student", "asked", "seeds", of.measure, "F1 on any violation")
+            heads = ("student", "asked", "seeds", of.measure, of.ranking)
             tables.append(
                 Table(f"{of.name}, version {of.number}, {things(of.posts, 'post')}.", heads, tuple(rows))
             )

@@ -44,6 +44,11 @@ class OfSet:
         """What students are compared by: a set that knows yes and no only has no categories."""
         return "F1 on any violation" if self.yes_no else "macro-F1"
 
+    @property
+    def ranking(self) -> str:
+        """What tells how well they rank posts, whatever the thresholds."""
+        return "AUPRC of any violation" if self.yes_no else "macro-AUPRC"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
@@ -53,6 +58,7 @@ class Scored:
         inference: the form in which it answered.
         by_itself: whether it was asked as it is by itself, and not in a second form.
         main: the figure that the set is compared by.
+        ranking: AUPRC, the mean over the categories or that of any violation.
         any_violation: F1 on any violation.
         auprc: of each category that could be judged.
         f1: likewise.
@@ -68,6 +74,7 @@ class Scored:
     by_itself: bool
     metrics: Metrics
     main: Figure
+    ranking: Figure
     any_violation: Figure
     auprc: Mapping[str, Figure]
     f1: Mapping[str, Figure]
@@ -233,6 +240,9 @@ def _scored(
         by_itself=one.by_itself,
         metrics=metrics,
         main=any_violation if of.yes_no else Figure(float(exact.macro_f1[0]), samples.macro_f1),
+        ranking=Figure(float(exact.auprc[0, -1]), samples.auprc[:, -1])
+        if of.yes_no
+        else Figure(float(exact.macro_auprc[0]), samples.macro_auprc),
         any_violation=any_violation,
         auprc=_by_category(judged, exact.auprc, samples.auprc),
         f1=_by_category(judged, exact.f1, samples.f1),

@@ -43,6 +43,7 @@ def scored(
         by_itself=by_itself,
         metrics=measure(judged, names=NAMES, thresholds={}, of=posts, resamples=20),
         main=main,
+        ranking=Figure(float(exact.macro_auprc[0]), samples.macro_auprc),
         any_violation=Figure(float(exact.f1[0, -1]), samples.f1[:, -1]),
         auprc={
             code: Figure(float(exact.auprc[0, at]), samples.auprc[:, at]) for at, code in enumerate(NAMES)

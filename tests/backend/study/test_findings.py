@@ -30,6 +30,19 @@ def test_a_handling_wins_where_it_is_ahead_of_all_others() -> None:
     assert "ahead of keep (+." in sentence and "and drop (+." in sentence
 
 
+def test_handlings_are_compared_by_how_they_rank_posts_too() -> None:
+    found = results(*students(keep=2.0, drop=1.9, review=0.5))
+    ranked = section(found, "Which handling ranks posts best")
+    assert ranked.sentences[0].startswith("On test, each with all its rows: review wins (macro-AUPRC 1.00")
+    assert ranked.tables[0].heads == ("handling", "macro-AUPRC")
+    every = section(found, "All settings, and other models").tables[0]
+    assert every.heads[-2:] == ("macro-F1", "macro-AUPRC")
+    yes_no = replace(TEST, yes_no=True)
+    abroad = results(*(replace(one, of=yes_no) for one in students(keep=1.0)))
+    heads = section(abroad, "All settings, and other models").tables[0].heads
+    assert heads[-2:] == ("F1 on any violation", "AUPRC of any violation")
+
+
 def test_nobody_wins_where_the_lead_is_not_clear() -> None:
     [sentence] = section(
         results(*students(keep=2.0, drop=1.0, review=0.999)), "Which handling wins"
