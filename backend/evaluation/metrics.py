@@ -60,7 +60,8 @@ def measure(
     Args:
         judged: what the model said, over the categories that could be judged.
         names: the categories' names by code.
-        thresholds: by code, and by ANY; empty for a model without probabilities.
+        thresholds: those that were applied, by code; ANY where any violation has one of its own. Empty
+            for a model without probabilities.
         of: posts in the set.
         unreadable: posts left out because the answer could not be read.
         refused: categories that could not be judged, by code, each with the reason.

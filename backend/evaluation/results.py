@@ -51,7 +51,8 @@ class CategoryMetrics:
         brier: the mean squared distance of the probability from the truth; 0 is best.
         calibration_error: expected calibration error, see `calibration.expected_error`; 0 is best.
         scaled_brier, scaled_calibration_error: the same of scores at the model's temperature.
-        threshold: the score from which on it is given; None for a model without probabilities.
+        threshold: the score from which on it is given; None for a model without probabilities, and
+            for any violation where a post is flagged because any category is.
         note: why a figure is missing or says little.
     """
 

@@ -30,6 +30,8 @@ class Said:
         scores: of each judged post by category; None for a model without probabilities.
         refused: categories of the set that cannot be judged, each with the reason.
         notes: sentences on what could not be judged at all.
+        by_any: whether its yes or no follows from the threshold of ANY; else a post is flagged where
+            any category is.
     """
 
     judged: Judged
@@ -37,6 +39,7 @@ class Said:
     scores: tuple[dict[str, float], ...] | None
     refused: dict[str, str]
     notes: tuple[str, ...] = ()
+    by_any: bool = False
 
 
 def not_known(code: str) -> str:
@@ -71,7 +74,8 @@ def from_scores(
     values = scores.values[:, columns]
     named = values >= np.array([thresholds[code] for code in usable])
     any_scores = scores.any_scores()
-    if (yes_no or apart or not scores.codes) and any_scores is not None:
+    by_any = yes_no or apart or not scores.codes
+    if by_any and any_scores is not None:
         flagged = any_scores >= thresholds[ANY]
     else:
         flagged = np.asarray(named.any(axis=1))
@@ -89,6 +93,7 @@ def from_scores(
         _named(usable, named),
         tuple(dict(zip(usable, row, strict=True)) for row in values.tolist()),
         refused,
+        by_any=by_any,
     )
 
 

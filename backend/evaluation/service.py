@@ -29,6 +29,7 @@ from backend.evaluation.metrics import curves, measure, reliabilities
 from backend.evaluation.reasons import of_student, of_teacher
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
+    ANY,
     Comparison,
     Gain,
     Metrics,
@@ -528,10 +529,11 @@ class EvaluationService:
         reasons: Reasons | None = None,
     ) -> Evaluation:
         judged = self._clustered(evaluation.set_id, said.judged)
+        applied = {code: at for code, at in evaluation.thresholds.items() if code != ANY or said.by_any}
         metrics = measure(
             judged,
             names=names,
-            thresholds=evaluation.thresholds,
+            thresholds=applied,
             of=of,
             unreadable=unreadable,
             refused=said.refused,

@@ -29,6 +29,7 @@ from ui.components import figures, numbers, plots, text
 from ui.components.labels import NO_VIOLATION, Looks
 
 _CHAMPION = Markup(' <span class="ov-tag">champion</span>')
+_BY_CATEGORIES = "Any violation is flagged where any category is"
 _SENTENCE = Markup('<div class="ov-follows {}">{}</div>')
 
 
@@ -198,7 +199,10 @@ def curves(reports: Sequence[Report], looks: Looks) -> None:
     models = _named(reports)
     lines, points = _curve_frames(reports, models, chosen)
     st.altair_chart(plots.precision_recall(lines, points, models), width="stretch")
-    st.caption("The dot is the threshold, chosen on validation posts.")
+    if points["threshold"].notna().any():
+        st.caption("The dot is the threshold, chosen on validation posts.")
+    if any(_any_by_categories(report) for report in having) and chosen == ANY:
+        st.caption(f"{_BY_CATEGORIES}, so no one threshold has a place on the curve.")
     without = [model.name for report, model in zip(reports, models, strict=True) if not report.curves]
     if without:
         st.caption(f"{' and '.join(without)} gives no probabilities: one point, no curve.")
@@ -355,11 +359,24 @@ def category_table(report: Report, looks: Looks) -> None:
     heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "AUROC", "Threshold"]
     text.show(figures.table(heads, rows, numbers=(1, 7)))
     st.caption(_all_right(report))
-    if report.metrics.any_violation.threshold is not None:
+    if _thresholds(report):
         st.caption(f"The thresholds were chosen on validation posts for {_aim(report.metrics)}.")
+    if _any_by_categories(report):
+        st.caption(f"{_BY_CATEGORIES}; it has no threshold of its own.")
     noted = [(category.name, category.note) for category in report.metrics.categories if category.note]
     for name, note in noted:
         st.caption(f"{text.label(name)}: {text.label(note)}")
+
+
+def _any_by_categories(report: Report) -> bool:
+    """Whether a model has thresholds, but none for any violation."""
+    return report.metrics.any_violation.threshold is None and bool(_thresholds(report))
+
+
+def _thresholds(report: Report) -> list[float]:
+    """Those that decided what the model says."""
+    judged = (*report.metrics.categories, report.metrics.any_violation)
+    return [one.threshold for one in judged if one.threshold is not None]
 
 
 def _all_right(report: Report) -> str:
@@ -402,7 +419,10 @@ def _curve_frames(
                 steps = zip(curve.recall, curve.precision, curve.thresholds, strict=True)
                 lines += [(model.name, *step) for step in steps]
         category = _category(report.metrics, code)
-        if category is not None and category.precision is not None and category.recall is not None:
+        # A model with a curve has a point on it only where one threshold decided.
+        if category is None or (report.curves and category.threshold is None):
+            continue
+        if category.precision is not None and category.recall is not None:
             points.append((model.name, category.recall, category.precision, category.threshold))
     return pd.DataFrame(lines, columns=columns), pd.DataFrame(points, columns=columns)
 

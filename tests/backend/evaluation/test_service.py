@@ -577,6 +577,18 @@ def test_a_yes_no_set_is_judged_on_any_violation(database: Database) -> None:
         assert "any violation" in found.sentence
 
 
+def test_any_violation_has_a_threshold_only_where_it_decides(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        by_category = here.service.metrics(here.ingest(here.frozen(), GOOD).id)
+        assert [one.threshold for one in by_category.categories] == [0.5, 0.5]
+        assert by_category.any_violation.threshold is None
+        only_yes_no = add_yes_no_set(session, here.project, here.policy, [("t1", True), ("t3", False)])
+        stored = here.ingest(only_yes_no, GOOD)
+        any_violation = here.service.metrics(stored.id).any_violation
+        assert any_violation.threshold == stored.thresholds[ANY] == 0.5
+
+
 def test_broken_scores_are_stored_as_not_judged(database: Database) -> None:
     with database.write() as session:
         here = world(session)
