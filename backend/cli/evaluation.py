@@ -16,7 +16,13 @@ from backend.db.engine import Database, get_database
 from backend.db.models import EvaluationSet, Job, Project
 from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError, OverruleError
-from backend.evaluation.comparison import regression_sentence, share_text, span_text, with_interval
+from backend.evaluation.comparison import (
+    invalid_sentence,
+    regression_sentence,
+    share_text,
+    span_text,
+    with_interval,
+)
 from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import Comparison, ModelRow
 from backend.evaluation.service import EvaluationService
@@ -207,7 +213,9 @@ def _show_tables(
         if not rows:
             messages.print("Nothing is evaluated on it yet: overrule evaluate --base", markup=False)
         for row in rows:
-            notes = service.metrics(row.evaluation_id).notes
+            metrics = service.metrics(row.evaluation_id)
+            invalid = invalid_sentence(metrics)
+            notes = (*metrics.notes, *([invalid] if invalid else []))
             for note in (*notes, *_gains(session, one, row), *_beside_regression(service, row)):
                 messages.print(f"{row.name}: {note}", markup=False)
             found = of_sets.breakdown(row.evaluation_id)

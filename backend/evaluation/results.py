@@ -123,7 +123,8 @@ class Reasons:
         reasons: posts with one.
         quoting: the share of them that quote something as harmful.
         faithful: the share that quote, and quote nothing that is not in the post.
-        agreeing: the share whose verdict is the result that counts; None where none comes to a verdict.
+        agreeing: the share whose verdict is the result that counts, an answer that could not be read
+            counting as one that does not agree; None where none comes to a verdict.
         words: of a reason, the median.
         unreadable: answers that could not be read, in number; None where nobody counted.
     """
@@ -143,7 +144,8 @@ class Metrics:
     Attributes:
         posts: posts judged.
         of: posts in the set; more than `posts` where a teacher did not answer them all.
-        unreadable: posts left out because the answer could not be read.
+        unreadable: answers that could not be read: a teacher's, or those that a student wrote, which its
+            probabilities do not depend on.
         codes: the categories that could be judged; none in a yes/no set.
         categories: all of the set, those that could not be judged with a note and no figures.
         macro: means over the categories that have posts.
@@ -163,6 +165,7 @@ class Metrics:
         reasons: of a model that gave any.
         invalid: the probability that it gives to answers that are no set of the policy's categories,
             the mean over the posts; None for a model that cannot give any.
+        unread: keys of posts that are judged wrong because the answer could not be read.
     """
 
     posts: int
@@ -184,6 +187,7 @@ class Metrics:
     reasons: Reasons | None = None
     exact_match_interval: Interval | None = None
     invalid: float | None = None
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +381,8 @@ class PostRow:
     """A post of a set beside what a model said of it.
 
     `text` is at most the first 2,000 characters. `scores` are by category code;
-    `any_score` is the probability of any violation. `flagged` is the model's yes or no.
+    `any_score` is the probability of any violation. `flagged` is the model's yes or no. `unread` is
+    whether what it said could not be read.
     """
 
     row_id: int
@@ -393,6 +398,8 @@ class PostRow:
     outcome: Outcome
     other_predicted: tuple[str, ...] | None = None
     other_flagged: bool | None = None
+    unread: bool = False
+    other_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

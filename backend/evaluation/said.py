@@ -102,13 +102,13 @@ def from_labels(
     set_codes: Sequence[str],
     yes_no: bool,
     model_codes: Sequence[str],
-    answers: Mapping[int, Sequence[str]],
+    answers: Mapping[int, Sequence[str] | None],
     why_not: Callable[[str], str] = not_known,
 ) -> Said:
     """A teacher's answers: labels without probabilities, judged on the posts that it answered.
 
     Args:
-        answers: readable answers by the set's row.
+        answers: its answers by the set's row; None for one that could not be read.
         why_not: as for `from_scores`.
     """
     answered = np.array([post in answers for post in rows.ids], dtype=bool)
@@ -118,9 +118,13 @@ def from_labels(
         tuple(labels for labels, there in zip(rows.labels, answered, strict=True) if there),
         rows.positive[answered],
     )
-    named = membership([answers[post] for post in ids], model_codes)
+    named = membership([answers[post] or () for post in ids], model_codes)
+    unread = np.array([answers[post] is None for post in ids], dtype=bool)
+    flagged = np.where(unread, ~part.positive, named.any(axis=1))
     wanted = [] if yes_no else set_codes
-    judged = _judge(part, wanted, model_codes, named, np.asarray(named.any(axis=1)))
+    judged = _judge(part, wanted, model_codes, named, flagged)
+    if unread.any():
+        judged = replace(judged, unread=unread)
     return Said(judged, _named(model_codes, named), None, _unknown(wanted, model_codes, why_not))
 
 

@@ -218,7 +218,11 @@ class EvaluationService:
         names = self._evaluations.names_of(evaluation_set)
         written = None if reasons is None else of_student(self._texts(set_id), reasons, scored.said)
         return self._store(
-            *(evaluation, scored.said, names), of=evaluation_set.rows, scored=scored, reasons=written
+            *(evaluation, scored.said, names),
+            of=evaluation_set.rows,
+            unreadable=0 if reasons is None else int(reasons["labels"].isna().sum()),
+            scored=scored,
+            reasons=written,
         )
 
     def gained(self, evaluation: Evaluation, *, validation: pd.DataFrame, predictions: pd.DataFrame) -> Gain:
@@ -242,23 +246,25 @@ class EvaluationService:
         """Judge the teacher's stored first answers on the posts of a set that it answered.
 
         The teacher has labels only, hence no AUPRC and no thresholds. Posts that it was not asked
-        or whose answer cannot be read are left out and counted. Nothing is stored again while
-        its answers are the same. None where it answered none of the posts.
+        are left out and counted; an answer that cannot be read is wrong. Nothing is stored again while
+        its answers are the same. None where no answer can be read.
         """
         evaluation_set = self._set(set_id)
         rows = self._evaluations.rows(set_id)
         answers = self._evaluations.teacher_answers(evaluation_set.project_id, set_id)
-        readable = {one.row_id: one.labels for one in answers if one.labels is not None}
-        if not readable:
+        given = {one.row_id: one.labels for one in answers}
+        if all(labels is None for labels in given.values()):
             return None
         newest_run = max(answers, key=lambda one: one.run_id)
         model_codes = list(self._evaluations.names(newest_run.policy_version_id))
         names = self._evaluations.names_of(evaluation_set)
         mapped = label_map(evaluation_set)
         if mapped is None:
-            said = from_labels(rows, list(names), yes_no(evaluation_set), model_codes, readable)
+            said = from_labels(rows, list(names), yes_no(evaluation_set), model_codes, given)
         else:
-            answered = {row_id: mapped.answer(labels) for row_id, labels in readable.items()}
+            answered = {
+                row_id: None if labels is None else mapped.answer(labels) for row_id, labels in given.items()
+            }
             said = from_labels(rows, list(names), False, mapped.labels(model_codes), answered, mapped.refused)
         known = self._evaluations.newest(set_id, ModelKind.TEACHER)
         if known is not None and self._same_answers(known, said):
@@ -274,17 +280,12 @@ class EvaluationService:
             created_by=person,
         )
         texts = self._texts(set_id)
-        unreadable = len(answers) - len(readable)
-        reasons = of_teacher(
-            (
-                (texts[one.row_id], one.analysis, one.harmful, one.labels)
-                for one in answers
-                if one.labels is not None
-            ),
-            unreadable=unreadable,
-        )
+        reasons = of_teacher((texts[one.row_id], one.analysis, one.harmful, one.labels) for one in answers)
         return self._store(
-            *(evaluation, said, names), of=len(rows.ids), unreadable=unreadable, reasons=reasons
+            *(evaluation, said, names),
+            of=len(rows.ids),
+            unreadable=len(said.judged.unread_posts),
+            reasons=reasons,
         )
 
     def start_scoring(
@@ -478,8 +479,14 @@ class EvaluationService:
         """
         ids = self.post_ids(evaluation_id, kind=kind, other_id=other_id, after=after, limit=limit + 1)
         rows = self._evaluations.posts(evaluation_id, other_id, ids[:limit])
+        unread = set(self.metrics(evaluation_id).unread)
+        other_unread = set() if other_id is None else set(self.metrics(other_id).unread)
         return PostPage(
-            tuple(PostRow(**row._mapping) for row in rows), ids[limit - 1] if len(ids) > limit else None
+            tuple(
+                PostRow(**row._mapping, unread=row.row_id in unread, other_unread=row.row_id in other_unread)
+                for row in rows
+            ),
+            ids[limit - 1] if len(ids) > limit else None,
         )
 
     def post_ids(
@@ -573,7 +580,8 @@ class EvaluationService:
 
     def _same_answers(self, known: Evaluation, said: Said) -> bool:
         stored = {row.row_id: row.labels for row in self._evaluations.predictions(known.id)}
-        return stored == dict(zip(said.judged.row_ids.tolist(), said.labels, strict=True))
+        same = stored == dict(zip(said.judged.row_ids.tolist(), said.labels, strict=True))
+        return same and read_metrics(known).unread == said.judged.unread_posts
 
     def _judged(self, evaluation: Evaluation) -> Judged:
         return read_judged(evaluation, self._evaluations.predictions(evaluation.id))

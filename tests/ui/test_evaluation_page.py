@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from backend.curation.service import CurationService
 from backend.db.engine import Database
-from backend.db.models import DatasetRow, EvaluationRow, Item, Job, Project, Run
+from backend.db.models import DatasetRow, Evaluation, EvaluationRow, Item, Job, Project, Run
 from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind
@@ -83,6 +83,15 @@ def test_a_dot_lies_on_the_curve_or_is_not_drawn(sqlite_database: Database, proj
         assert lines["model"].nunique() == 2 and len(points) == dots
         on = lines.merge(points, on=["model", "recall", "precision"])
         assert len(on) == dots
+
+
+def test_invalid_answers_are_told_in_words(sqlite_database: Database, project: Project) -> None:
+    with sqlite_database.write() as session:
+        for one in session.scalars(select(Evaluation)):
+            one.metrics = one.metrics | {"invalid": 0.123, "unreadable": 2}
+    said = shown(open_page("evaluation"))
+    assert "12\\.3\\% of the probability goes to answers" in said
+    assert "2 answers could not be read" in said
 
 
 def test_what_the_preference_step_brought_stands_beside_the_run(

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from backend.db.engine import get_database
 from backend.db.models.evaluation import ModelKind
-from backend.evaluation.comparison import regression_sentence
+from backend.evaluation.comparison import invalid_sentence, regression_sentence
 from backend.evaluation.naming import in_a_sentence, in_a_table
 from backend.evaluation.results import (
     ANY,
@@ -363,6 +363,8 @@ def category_table(report: Report, looks: Looks) -> None:
         st.caption(f"The thresholds were chosen on validation posts for {_aim(report.metrics)}.")
     if _any_by_categories(report):
         st.caption(f"{_BY_CATEGORIES}; it has no threshold of its own.")
+    if invalid := invalid_sentence(report.metrics):
+        st.caption(text.label(invalid))
     noted = [(category.name, category.note) for category in report.metrics.categories if category.note]
     for name, note in noted:
         st.caption(f"{text.label(name)}: {text.label(note)}")

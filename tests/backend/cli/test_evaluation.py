@@ -81,7 +81,9 @@ def two_models(sqlite_database: Database) -> Database:
 
 
 def test_the_table(two_models: Database) -> None:
-    printed = evaluate().stdout
+    result = evaluate()
+    printed = result.stdout
+    assert "Run 1: Invalid answers: 0.0% of the probability goes to answers" in result.stderr
     assert "test, version 1, 4 posts" in printed
     best, champion = printed.index("Run 1"), printed.index("Base model (champion)")
     assert best < champion
@@ -98,6 +100,7 @@ def test_the_table_as_json(two_models: Database) -> None:
     for of_each in ("curves", "reliability"):
         assert [one["code"] for one in first[of_each]] == [*CODES, "*"]
     assert first["metrics"]["macro"]["auroc_interval"].keys() == {"low", "high"}
+    assert (first["metrics"]["invalid"], first["metrics"]["unreadable"]) == (0, 0)
     assert first["metrics"]["exact_match_interval"] == {"low": 1, "high": 1}
 
 
