@@ -276,6 +276,13 @@ def invalid_sentence(metrics: Metrics) -> str | None:
     return f"Invalid answers: {'; '.join(said)}." if said else None
 
 
+def p_text(value: float | None) -> str:
+    """A chance in three places: ".034", "<.001"; "–" where there is none."""
+    if value is None:
+        return "–"
+    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
 def share_text(value: float | None, *, signed: bool = False) -> str:
     """A figure between -1 and 1 in two places: ".71", "+.07", "1.00"; "–" where there is none."""
     if value is None:
