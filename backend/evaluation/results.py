@@ -106,6 +106,7 @@ class Alone:
         low, high: posts below `low` pass, from `high` on they are violations; a person sees the others.
         share: of the posts that it would decide.
         right: of these, how many rightly; None where it would decide none.
+        share_interval, right_interval: None for evaluations that were stored without them.
     """
 
     wanted: float
@@ -113,6 +114,8 @@ class Alone:
     high: float
     share: float
     right: float | None
+    share_interval: Interval | None = None
+    right_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -545,7 +545,9 @@ class EvaluationService:
             unreadable=unreadable,
             refused=said.refused,
             notes=(*said.notes, *(missed_aims(scored, names) if scored else ())),
-            alone=measure_bands(judged.positive, judged.any_scores, scored.bands if scored else {}),
+            alone=measure_bands(
+                *(judged.positive, judged.any_scores, scored.bands if scored else {}, judged.clusters)
+            ),
             aim=scored.aim if scored else BEST_F1,
             temperature=scored.temperature if scored else None,
             invalid=scored.invalid if scored else None,

@@ -287,7 +287,7 @@ def alone(reports: Sequence[Report]) -> None:
     st.caption(
         "Where the probability of any violation is high enough a post is a violation, where it is low "
         "enough it passes, and a person decides the others. Both limits are chosen on validation posts; "
-        "the figures are of this set."
+        "the figures are of this set, in brackets their 95% interval."
     )
 
 
@@ -297,7 +297,13 @@ def _decided(bands: Sequence[Alone], wanted: float) -> str:
         return "–"
     if found.right is None:
         return "none"
-    return f"{found.share:.0%} of posts, {found.right:.0%} of them rightly"
+    share, right = _percent(found.share, found.share_interval), _percent(found.right, found.right_interval)
+    return f"{share} of posts, {right} of them rightly"
+
+
+def _percent(share: float, span: Interval | None) -> str:
+    """A share with its interval: "23% (18 to 29)"."""
+    return f"{share:.0%}" + (f" ({100 * span.low:.0f} to {100 * span.high:.0f})" if span else "")
 
 
 def reasons(reports: Sequence[Report]) -> None:
