@@ -320,6 +320,7 @@ def test_two_ways_to_ask_a_student_stand_side_by_side(sqlite_database: Database,
     assert not app.exception and not app.error
     said = shown(app)
     assert "Are its reasons sound?" in {one.label for one in app.expander}
+    assert "of a student, that the labels it wrote behind the reason are exactly those" in shown(app)
     assert "<th>Unreadable</th>" in said.replace(' class="ov-number"', "")
     assert [button.label for button in app.button if button.label.startswith("Promote")] == ["Promote Run 2"]
 

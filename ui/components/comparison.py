@@ -325,7 +325,9 @@ def reasons(reports: Sequence[Report]) -> None:
     text.show(figures.table(heads, rows, numbers=range(1, len(heads)), narrow=True))
     st.caption(
         "Quote it rightly: of all reasons, those that quote and quote nothing that the post does not say. "
-        "Verdict agrees: the reason finds something harmful just where the result is a violation. "
+        "Verdict agrees: of a teacher, that it quotes something harmful just where its labels are a "
+        "violation; of a student, that the labels it wrote behind the reason are exactly those that its "
+        "probabilities give; an answer that could not be read does not agree. "
         "Words: half of the reasons have fewer. Unreadable: answers from which no labels could be read."
     )
 
