@@ -22,7 +22,7 @@ from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import differences, left_out, other_aims, posts_of, sentence
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, all_shared, shared
-from backend.evaluation.judging import STUDENT, Knows, Scored, judge_scores, missed_aims
+from backend.evaluation.judging import STUDENT, Kept, Knows, Scored, judge_scores, missed_aims
 from backend.evaluation.leak_repository import LearnedRepository
 from backend.evaluation.leakage import learned_nearly, with_leaked
 from backend.evaluation.metrics import curves, measure, reliabilities
@@ -176,6 +176,7 @@ class EvaluationService:
         predictions: pd.DataFrame,
         knows: Knows = STUDENT,
         aim: Aim = BEST_F1,
+        kept: Kept | None = None,
         reasons: pd.DataFrame | None = None,
         job_id: int | None = None,
         person: str,
@@ -191,6 +192,7 @@ class EvaluationService:
             predictions: the same for the set, ids being its rows'.
             knows: what the model can say.
             aim: what its thresholds are chosen for.
+            kept: thresholds and temperature that lie with the model (`judging.judge_scores`).
             reasons: what it wrote of the set's posts, where that was kept (`job_folder.read_reasons`).
 
         Raises:
@@ -201,6 +203,7 @@ class EvaluationService:
             *(self._evaluations, evaluation_set, policy_version_id, validation, predictions),
             knows=knows,
             aim=aim,
+            kept=kept,
         )
         evaluation = Evaluation(
             project_id=evaluation_set.project_id,

@@ -27,7 +27,7 @@ from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import invalid_sentence
-from backend.evaluation.judging import Knows
+from backend.evaluation.judging import Kept, Knows
 from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import ANY, PostKind, Reasons
 from backend.evaluation.service import EvaluationService
@@ -656,6 +656,36 @@ def test_a_yes_no_set_is_judged_on_any_violation(database: Database) -> None:
         found = here.service.compare(evaluation.id, evaluation.id)
         assert found.any_f1.difference == 0
         assert "any violation" in found.sentence
+
+
+def test_what_lies_with_a_model_decides_on_its_own_categories_only(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        only_yes_no = add_yes_no_set(session, here.project, here.policy, [("t1", True), ("t3", False)])
+
+        def thresholds(evaluation_set: EvaluationSet, kept: Kept) -> tuple[dict[str, float], float | None]:
+            evaluation = here.service.ingest(
+                evaluation_set.id,
+                model_kind=ModelKind.BASE,
+                model="default",
+                policy_version_id=here.policy.id,
+                prompt_hash=None,
+                validation=frame(here.validation, CODES),
+                predictions=here.predictions(evaluation_set, GOOD),
+                kept=kept,
+                person="ada",
+            )
+            return evaluation.thresholds, here.service.metrics(evaluation.id).temperature
+
+        chosen = {"hate": 0.5, "scam": 0.5, ANY: 0.5}
+        _, fitted = thresholds(frozen, Kept({}))
+        kept = Kept({"hate": 0.95, "of an older policy": 0.1}, 3.0)
+        assert thresholds(frozen, kept) == (chosen | {"hate": 0.95}, 3.0)
+        assert thresholds(only_yes_no, kept) == (chosen, fitted)
+        judged = here.service.table(here.project.id, frozen.id)[0]
+        # Both posts of "hate" lie below its threshold.
+        assert here.service.metrics(judged.evaluation_id).categories[0].predicted == 0
 
 
 def test_any_violation_has_a_threshold_only_where_it_decides(database: Database) -> None:
