@@ -16,9 +16,16 @@ from backend.db.engine import Database, get_database
 from backend.db.models import EvaluationSet, Job, Project
 from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError, OverruleError
-from backend.evaluation.comparison import regression_sentence, share_text, span_text, with_interval
+from backend.evaluation.comparison import (
+    invalid_sentence,
+    p_text,
+    regression_sentence,
+    share_text,
+    span_text,
+    with_interval,
+)
 from backend.evaluation.naming import in_a_table, pick
-from backend.evaluation.results import Comparison, ModelRow
+from backend.evaluation.results import Comparison, Gain, ModelRow
 from backend.evaluation.service import EvaluationService
 from backend.evaluation.set_service import SetService
 from backend.evaluation.sets import TEST_SPLIT
@@ -200,28 +207,30 @@ def _show_tables(
     service, of_sets = EvaluationService(session), SetService(session)
     tables = [(one, service.table(project.id, one.id)) for one in sets]
     if as_json:
-        print_json([_document(service, of_sets, one, rows) for one, rows in tables])
+        print_json([_document(session, one, rows) for one, rows in tables])
         return
     for one, rows in tables:
         out.print(_table(one, rows))
         if not rows:
             messages.print("Nothing is evaluated on it yet: overrule evaluate --base", markup=False)
         for row in rows:
-            notes = service.metrics(row.evaluation_id).notes
-            for note in (*notes, *_gains(session, one, row), *_beside_regression(service, row)):
+            metrics = service.metrics(row.evaluation_id)
+            invalid = invalid_sentence(metrics)
+            notes = (*metrics.notes, *([invalid] if invalid else []))
+            gained = [gain.sentence for gain in _gains(session, row)]
+            for note in (*notes, *gained, *_beside_regression(service, row)):
                 messages.print(f"{row.name}: {note}", markup=False)
             found = of_sets.breakdown(row.evaluation_id)
             breakdowns.show(row.name, found, yes_no=one.positive_labels is not None, by_group=by_group)
             breakdowns.show_drop(row.name, of_sets.drop(row.evaluation_id))
 
 
-def _gains(session: Session, one: EvaluationSet, row: ModelRow) -> list[str]:
-    """What a run's preference step brought on a set; nothing where it had none."""
+def _gains(session: Session, row: ModelRow) -> list[Gain]:
+    """What a run's preference step brought on the row's set; nothing where it had none."""
     # The gain is told of the student as it is asked by itself.
     if row.run_id is None or row.inference is not None:
         return []
-    gains = RunService(session).preference_gains(row.run_id)
-    return [gain.sentence for gain in gains if gain.set_id == one.id]
+    return [gain for gain in RunService(session).preference_gains(row.run_id) if gain.set_id == row.set_id]
 
 
 def _beside_regression(service: EvaluationService, row: ModelRow) -> list[str]:
@@ -232,20 +241,19 @@ def _beside_regression(service: EvaluationService, row: ModelRow) -> list[str]:
     return [regression_sentence("it", service.compare(row.evaluation_id, regression))]
 
 
-def _document(
-    service: EvaluationService, of_sets: SetService, one: EvaluationSet, rows: Sequence[ModelRow]
-) -> dict[str, object]:
+def _document(session: Session, one: EvaluationSet, rows: Sequence[ModelRow]) -> dict[str, object]:
     return {
         "set": one.name,
         "version": one.number,
         "posts": one.rows,
         "language": one.language,
         "label_map": one.label_map,
-        "models": [_model(service, of_sets, row) for row in rows],
+        "models": [_model(session, row) for row in rows],
     }
 
 
-def _model(service: EvaluationService, of_sets: SetService, row: ModelRow) -> dict[str, object]:
+def _model(session: Session, row: ModelRow) -> dict[str, object]:
+    service, of_sets = EvaluationService(session), SetService(session)
     regression = service.regression_beside(row.evaluation_id)
     report = service.report(row.evaluation_id)
     return {
@@ -255,6 +263,7 @@ def _model(service: EvaluationService, of_sets: SetService, row: ModelRow) -> di
         "reliability": report.reliability,
         "scaled_reliability": report.scaled_reliability,
         "beside_regression": None if regression is None else service.compare(row.evaluation_id, regression),
+        "preference_gains": _gains(session, row),
         "breakdown": of_sets.breakdown(row.evaluation_id),
         "drop": of_sets.drop(row.evaluation_id),
     }
@@ -312,24 +321,37 @@ def _show_comparisons(
 def _show_comparison(one: EvaluationSet, found: Comparison) -> None:
     title = f"{one.name}, version {one.number}, {found.posts:,} posts: F1"
     table = Table(
-        "category", "posts", found.a_name, found.b_name, "difference", title=title, title_justify="left"
+        *("category", "posts", found.a_name, found.b_name, "difference", "p"),
+        *("only first right", "only second", "p (McNemar)"),
+        title=title,
+        title_justify="left",
     )
     for category in found.categories:
         f1 = category.f1
         table.add_row(
-            category.name, f"{category.support:,}", share_text(f1.a), share_text(f1.b), span_text(f1)
+            *(category.name, f"{category.support:,}", share_text(f1.a), share_text(f1.b), span_text(f1)),
+            *(p_text(category.f1_p), f"{category.only_a_right:,}", f"{category.only_b_right:,}"),
+            p_text(category.mcnemar_p),
         )
-    for name, difference in (
-        ("macro-F1", found.macro_f1),
-        ("macro-AUPRC", found.macro_auprc),
-        ("F1 any violation", found.any_f1),
-        ("AUPRC any violation", found.any_auprc),
+    for name, difference, p in (
+        ("macro-F1", found.macro_f1, found.macro_f1_p),
+        ("macro-AUPRC", found.macro_auprc, None),
+        ("F1 any violation", found.any_f1, found.any_f1_p),
+        ("AUPRC any violation", found.any_auprc, None),
     ):
-        table.add_row(name, "", share_text(difference.a), share_text(difference.b), span_text(difference))
+        both = share_text(difference.a), share_text(difference.b)
+        table.add_row(name, "", *both, span_text(difference), "" if p is None else p_text(p))
     out.print(table)
+    if found.categories:
+        out.print(
+            "p of the categories is corrected for all of them being looked at (Holm); below .05 it is called "
+            "a difference.",
+            markup=False,
+        )
     out.print(
         f"Posts that only {found.a_name} got right: {found.only_a_right:,}; only {found.b_name}: "
-        f"{found.only_b_right:,}; both: {found.both_right:,}; neither: {found.neither_right:,}.",
+        f"{found.only_b_right:,}; both: {found.both_right:,}; neither: {found.neither_right:,} "
+        f"(exact McNemar test: p {p_text(found.mcnemar_p)}).",
         markup=False,
     )
     out.print(found.sentence, markup=False)

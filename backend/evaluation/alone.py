@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from backend.evaluation.bootstrap import RESAMPLES, interval, resampled_ratios
 from backend.evaluation.judged import Bools, Floats
 from backend.evaluation.results import Alone
 
@@ -34,12 +36,35 @@ def choose_bands(violation: Bools, scores: Floats) -> Bands:
     return {wanted: choose_band(violation, scores, wanted) for wanted in WANTED}
 
 
-def measure_bands(violation: Bools, scores: Floats | None, bands: Bands) -> tuple[Alone, ...]:
-    """What each band does; nothing for a model without probabilities, or without posts."""
-    if scores is None:
+def measure_bands(
+    violation: Bools,
+    scores: Floats | None,
+    bands: Bands,
+    clusters: NDArray[np.int64] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+) -> tuple[Alone, ...]:
+    """What each band does, with intervals; nothing for a model without probabilities, or without posts.
+
+    Args:
+        violation, scores: (n,) as for `choose_band`.
+        bands: as they were chosen.
+        clusters: (n,) posts with the same number are near-duplicates.
+        resamples: of the bootstrap.
+    """
+    if scores is None or not len(scores) or not bands:
         return ()
-    found = (measure_band(violation, scores, band, wanted) for wanted, band in bands.items())
-    return tuple(one for one in found if one is not None)
+    measured = [measure_band(violation, scores, band, wanted) for wanted, band in bands.items()]
+    flagged = np.column_stack([scores >= band.high for band in bands.values()])
+    decided = flagged | np.column_stack([scores < band.low for band in bands.values()])
+    right = decided & (flagged == violation[:, None])
+    shares = resampled_ratios(decided, np.ones_like(decided), clusters, resamples=resamples)
+    rights = resampled_ratios(right, decided, clusters, resamples=resamples)
+    return tuple(
+        replace(one, share_interval=interval(share), right_interval=interval(of_decided))
+        for one, share, of_decided in zip(measured, shares.T, rights.T, strict=True)
+        if one is not None
+    )
 
 
 def choose_band(violation: Bools, scores: Floats, precision: float) -> Band:

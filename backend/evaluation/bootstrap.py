@@ -82,6 +82,32 @@ def bootstrap(models: Sequence[Judged], *, resamples: int = RESAMPLES, seed: int
     return [_join([part[index] for part in parts]) for index in range(len(models))]
 
 
+def resampled_ratios(
+    above: Bools,
+    below: Bools,
+    clusters: NDArray[np.int64] | None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Floats:
+    """How many posts of one kind there are for each of another, over the resamples of `bootstrap`.
+
+    Args:
+        above, below: (n, k) which posts are of each kind.
+        clusters: (n,) posts with the same number are near-duplicates; None where none are.
+
+    Returns:
+        (resamples, k); NaN where no post of a resample is of the other kind.
+    """
+    first, second = above.astype(np.float32), below.astype(np.float32)
+    return np.concatenate(
+        [
+            _ratio((weights.T @ first).astype(float), (weights.T @ second).astype(float))
+            for weights in _weights(clusters, len(above), resamples, seed)
+        ]
+    )
+
+
 def exactly(model: Judged) -> Samples:
     """The figures on the posts as they are, as one resample that drew each post once."""
     return _sample(np.ones((len(model), 1), dtype=np.float32), model)

@@ -21,6 +21,7 @@ from backend.evaluation.results import (
     PostKind,
 )
 from backend.evaluation.significance import bootstrap_p, holm, mcnemar
+from backend.text import things
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -78,7 +79,7 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
                     only_b_right=_count(of_other & ~right),
                 )
                 for column, (code, right, of_other) in enumerate(
-                    zip(a.codes, ~(a.gold ^ a.named).T, ~(b.gold ^ b.named).T, strict=True)
+                    zip(a.codes, a.right_in_each.T, b.right_in_each.T, strict=True)
                 )
             ]
         ),
@@ -260,6 +261,26 @@ def with_interval(value: float | None, interval: Interval | None) -> str:
     if interval is None:
         return share_text(value)
     return f"{share_text(value)} ({share_text(interval.low)} to {share_text(interval.high)})"
+
+
+def invalid_sentence(metrics: Metrics) -> str | None:
+    """How much of what a model says is no answer; None for one that cannot but answer."""
+    said = []
+    if metrics.invalid is not None:
+        said.append(
+            f"{metrics.invalid:.1%} of the probability goes to answers that are no set of the policy's "
+            "categories"
+        )
+    if metrics.unreadable or metrics.reasons is not None:
+        said.append(f"{things(metrics.unreadable, 'answer')} could not be read")
+    return f"Invalid answers: {'; '.join(said)}." if said else None
+
+
+def p_text(value: float | None) -> str:
+    """A chance in three places: ".034", "<.001"; "–" where there is none."""
+    if value is None:
+        return "–"
+    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
 
 
 def share_text(value: float | None, *, signed: bool = False) -> str:

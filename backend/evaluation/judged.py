@@ -30,6 +30,9 @@ class Judged:
         scores: (n, k) probabilities; None for a model without.
         any_scores: (n,) probability of any violation; None for a model without.
         clusters: (n,) posts with the same number are near-duplicates; None where none are.
+        unread: (n,) posts whose answer could not be read; None where all could. Such an answer is
+            wrong throughout: it names no category, so what a post has is missed, and it flags a post just
+            where that is wrong.
     """
 
     row_ids: NDArray[np.int64]
@@ -41,6 +44,7 @@ class Judged:
     scores: Floats | None = None
     any_scores: Floats | None = None
     clusters: NDArray[np.int64] | None = None
+    unread: Bools | None = None
 
     def __len__(self) -> int:
         return len(self.row_ids)
@@ -48,9 +52,14 @@ class Judged:
     @property
     def right(self) -> Bools:
         """(n,) whether all of a post is right: its categories, or the yes or no."""
-        if not self.codes:
-            return ~(self.positive ^ self.flagged)
-        return ~_any(self.gold ^ self.named)
+        right = ~_any(self.gold ^ self.named) if self.codes else ~(self.positive ^ self.flagged)
+        return right if self.unread is None else right & ~self.unread
+
+    @property
+    def right_in_each(self) -> Bools:
+        """(n, k) whether a post has each category rightly, or rightly not."""
+        right = ~(self.gold ^ self.named)
+        return right if self.unread is None else right & ~self.unread[:, None]
 
     @property
     def violations(self) -> Bools:
@@ -60,7 +69,8 @@ class Judged:
     @property
     def alarms(self) -> Bools:
         """(n,) whether the model says so, of the rules that are judged."""
-        return _any(self.named) if self.codes else self.flagged
+        said = _any(self.named) if self.codes else self.flagged
+        return said if self.unread is None else np.where(self.unread, ~self.violations, said)
 
     @property
     def duplicates(self) -> tuple[tuple[int, ...], ...]:
@@ -70,6 +80,11 @@ class Judged:
         _, cluster, sizes = np.unique(self.clusters, return_inverse=True, return_counts=True)
         groups = (self.row_ids[cluster == each] for each in np.flatnonzero(sizes > 1))
         return tuple(tuple(group.tolist()) for group in groups)
+
+    @property
+    def unread_posts(self) -> tuple[int, ...]:
+        """The keys of posts whose answer could not be read."""
+        return () if self.unread is None else tuple(self.row_ids[self.unread].tolist())
 
     def clustered(self, duplicates: Sequence[Sequence[int]]) -> Judged:
         """The same posts, those put together whose keys stand in one group; other keys count for nothing."""
@@ -90,6 +105,7 @@ class Judged:
             scores=None if self.scores is None else self.scores[rows],
             any_scores=None if self.any_scores is None else self.any_scores[rows],
             clusters=None if self.clusters is None else self.clusters[rows],
+            unread=None if self.unread is None else self.unread[rows],
         )
 
     def over(self, codes: Sequence[str]) -> Judged:

@@ -40,8 +40,21 @@ STUDENT = Knows()
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What was chosen when a model was trained and lies with it: it decides the same wherever it is used.
+
+    Attributes:
+        thresholds: by category.
+        temperature: of its scores; None where nothing could tell it.
+    """
+
+    thresholds: Mapping[str, float]
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """What a model said of a set, and what decided it, chosen on validation posts.
+    """What a model said of a set, and what decided it, chosen on validation posts now or in its training.
 
     Attributes:
         thresholds: by category, and by ANY.
@@ -70,6 +83,7 @@ def judge_scores(
     *,
     knows: Knows = STUDENT,
     aim: Aim = BEST_F1,
+    kept: Kept | None = None,
 ) -> Scored:
     """What a model said of a set.
 
@@ -82,6 +96,8 @@ def judge_scores(
         predictions: the same for the set.
         knows: what the model can say.
         aim: what thresholds are chosen for.
+        kept: what lies with the model: where the set's labels are the policy's categories it decides, and
+            only what it does not hold is chosen.
 
     Raises:
         InvalidInputError: the frames do not fit the policy or the set.
@@ -98,7 +114,10 @@ def judge_scores(
         scores, chosen_on = mapped.scores(scores), mapped.scores(chosen_on)
         labels = [mapped.answer(these) for these in labels]
     why_not = (lambda _: knows.why_not) if mapped is None else mapped.refused
-    thresholds = choose_thresholds(chosen_on, labels, aim)
+    thresholds, temperature = choose_thresholds(chosen_on, labels, aim), choose_temperature(chosen_on, labels)
+    if kept is not None and mapped is None and not yes_no(evaluation_set):
+        thresholds |= {code: at for code, at in kept.thresholds.items() if code in thresholds}
+        temperature = temperature if kept.temperature is None else kept.temperature
     set_codes = list(evaluations.names_of(evaluation_set))
     any_scores = chosen_on.any_scores()
     violation = np.array([bool(these) for these in labels], dtype=bool)
@@ -109,7 +128,7 @@ def judge_scores(
         thresholds,
         {} if any_scores is None else choose_bands(violation, any_scores),
         aim,
-        choose_temperature(chosen_on, labels),
+        temperature,
         missed(chosen_on, labels, thresholds, aim),
         _invalid(predictions),
     )

@@ -60,9 +60,10 @@ def measure(
     Args:
         judged: what the model said, over the categories that could be judged.
         names: the categories' names by code.
-        thresholds: by code, and by ANY; empty for a model without probabilities.
+        thresholds: those that were applied, by code; ANY where any violation has one of its own. Empty
+            for a model without probabilities.
         of: posts in the set.
-        unreadable: posts left out because the answer could not be read.
+        unreadable: answers that could not be read, in number.
         refused: categories that could not be judged, by code, each with the reason.
         notes: sentences to keep with the figures.
         alone: what the model would decide without a person.
@@ -107,8 +108,9 @@ def measure(
         any_violation=_with_intervals(any_violation, samples, -1),
         exact_match=None if no_match else float(judged.right.mean()),
         exact_match_interval=None if no_match else interval(samples.right),
-        confusion=confusion(judged.gold, judged.named) if judged.codes else (),
-        notes=(*notes, *_notes(categories, posts=len(judged), of=of, unreadable=unreadable), *_alike(judged)),
+        confusion=_confusion(judged),
+        notes=(*notes, *_notes(categories, judged, of), *_alike(judged)),
+        unread=judged.unread_posts,
         duplicates=judged.duplicates,
         alone=alone,
         thresholds_for=str(aim),
@@ -220,6 +222,14 @@ def mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
+def _confusion(judged: Judged) -> tuple[tuple[int, ...], ...]:
+    if not judged.codes:
+        return ()
+    # Of a harmless post nothing was said rightly where nothing was read.
+    told = judged if judged.unread is None else judged.take(judged.violations | ~judged.unread)
+    return confusion(told.gold, told.named)
+
+
 def confusion(gold: Bools, named: Bools) -> tuple[tuple[int, ...], ...]:
     """What stands (rows) by what the model said (columns); the categories, then "none".
 
@@ -296,11 +306,13 @@ def _alike(judged: Judged) -> Iterator[str]:
         yield f"{alike:,} posts nearly repeat one another, in {groups}; the intervals draw a group as one."
 
 
-def _notes(categories: Sequence[CategoryMetrics], *, posts: int, of: int, unreadable: int) -> tuple[str, ...]:
-    notes = []
+def _notes(categories: Sequence[CategoryMetrics], judged: Judged, of: int) -> tuple[str, ...]:
+    notes, posts = [], len(judged)
     if posts < of:
-        unread = f", {unreadable:,} of them because the answer could not be read" if unreadable else ""
-        notes.append(f"Judged on {posts:,} of {of:,} posts; {of - posts:,} are left out{unread}.")
+        notes.append(f"Judged on {posts:,} of {of:,} posts; {of - posts:,} are left out.")
+    if unread := len(judged.unread_posts):
+        count = "counts" if unread == 1 else "count"
+        notes.append(f"{things(unread, 'answer')} could not be read and {count} as wrong.")
     if posts:
         absent = [category.name for category in categories if category.f1 is None]
         if absent:

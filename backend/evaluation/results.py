@@ -51,7 +51,8 @@ class CategoryMetrics:
         brier: the mean squared distance of the probability from the truth; 0 is best.
         calibration_error: expected calibration error, see `calibration.expected_error`; 0 is best.
         scaled_brier, scaled_calibration_error: the same of scores at the model's temperature.
-        threshold: the score from which on it is given; None for a model without probabilities.
+        threshold: the score from which on it is given; None for a model without probabilities, and
+            for any violation where a post is flagged because any category is.
         note: why a figure is missing or says little.
     """
 
@@ -105,6 +106,7 @@ class Alone:
         low, high: posts below `low` pass, from `high` on they are violations; a person sees the others.
         share: of the posts that it would decide.
         right: of these, how many rightly; None where it would decide none.
+        share_interval, right_interval: None for evaluations that were stored without them.
     """
 
     wanted: float
@@ -112,6 +114,8 @@ class Alone:
     high: float
     share: float
     right: float | None
+    share_interval: Interval | None = None
+    right_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,8 @@ class Reasons:
         reasons: posts with one.
         quoting: the share of them that quote something as harmful.
         faithful: the share that quote, and quote nothing that is not in the post.
-        agreeing: the share whose verdict is the result that counts; None where none comes to a verdict.
+        agreeing: the share whose verdict is the result that counts, an answer that could not be read
+            counting as one that does not agree; None where none comes to a verdict.
         words: of a reason, the median.
         unreadable: answers that could not be read, in number; None where nobody counted.
     """
@@ -142,7 +147,8 @@ class Metrics:
     Attributes:
         posts: posts judged.
         of: posts in the set; more than `posts` where a teacher did not answer them all.
-        unreadable: posts left out because the answer could not be read.
+        unreadable: answers that could not be read: a teacher's, or those that a student wrote, which its
+            probabilities do not depend on.
         codes: the categories that could be judged; none in a yes/no set.
         categories: all of the set, those that could not be judged with a note and no figures.
         macro: means over the categories that have posts.
@@ -162,6 +168,7 @@ class Metrics:
         reasons: of a model that gave any.
         invalid: the probability that it gives to answers that are no set of the policy's categories,
             the mean over the posts; None for a model that cannot give any.
+        unread: keys of posts that are judged wrong because the answer could not be read.
     """
 
     posts: int
@@ -183,6 +190,7 @@ class Metrics:
     reasons: Reasons | None = None
     exact_match_interval: Interval | None = None
     invalid: float | None = None
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +384,8 @@ class PostRow:
     """A post of a set beside what a model said of it.
 
     `text` is at most the first 2,000 characters. `scores` are by category code;
-    `any_score` is the probability of any violation. `flagged` is the model's yes or no.
+    `any_score` is the probability of any violation. `flagged` is the model's yes or no. `unread` is
+    whether what it said could not be read.
     """
 
     row_id: int
@@ -392,6 +401,8 @@ class PostRow:
     outcome: Outcome
     other_predicted: tuple[str, ...] | None = None
     other_flagged: bool | None = None
+    unread: bool = False
+    other_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class Said:
         scores: of each judged post by category; None for a model without probabilities.
         refused: categories of the set that cannot be judged, each with the reason.
         notes: sentences on what could not be judged at all.
+        by_any: whether its yes or no follows from the threshold of ANY; else a post is flagged where
+            any category is.
     """
 
     judged: Judged
@@ -37,6 +39,7 @@ class Said:
     scores: tuple[dict[str, float], ...] | None
     refused: dict[str, str]
     notes: tuple[str, ...] = ()
+    by_any: bool = False
 
 
 def not_known(code: str) -> str:
@@ -71,7 +74,8 @@ def from_scores(
     values = scores.values[:, columns]
     named = values >= np.array([thresholds[code] for code in usable])
     any_scores = scores.any_scores()
-    if (yes_no or apart or not scores.codes) and any_scores is not None:
+    by_any = yes_no or apart or not scores.codes
+    if by_any and any_scores is not None:
         flagged = any_scores >= thresholds[ANY]
     else:
         flagged = np.asarray(named.any(axis=1))
@@ -89,6 +93,7 @@ def from_scores(
         _named(usable, named),
         tuple(dict(zip(usable, row, strict=True)) for row in values.tolist()),
         refused,
+        by_any=by_any,
     )
 
 
@@ -97,13 +102,13 @@ def from_labels(
     set_codes: Sequence[str],
     yes_no: bool,
     model_codes: Sequence[str],
-    answers: Mapping[int, Sequence[str]],
+    answers: Mapping[int, Sequence[str] | None],
     why_not: Callable[[str], str] = not_known,
 ) -> Said:
     """A teacher's answers: labels without probabilities, judged on the posts that it answered.
 
     Args:
-        answers: readable answers by the set's row.
+        answers: its answers by the set's row; None for one that could not be read.
         why_not: as for `from_scores`.
     """
     answered = np.array([post in answers for post in rows.ids], dtype=bool)
@@ -113,9 +118,13 @@ def from_labels(
         tuple(labels for labels, there in zip(rows.labels, answered, strict=True) if there),
         rows.positive[answered],
     )
-    named = membership([answers[post] for post in ids], model_codes)
+    named = membership([answers[post] or () for post in ids], model_codes)
+    unread = np.array([answers[post] is None for post in ids], dtype=bool)
+    flagged = np.where(unread, ~part.positive, named.any(axis=1))
     wanted = [] if yes_no else set_codes
-    judged = _judge(part, wanted, model_codes, named, np.asarray(named.any(axis=1)))
+    judged = _judge(part, wanted, model_codes, named, flagged)
+    if unread.any():
+        judged = replace(judged, unread=unread)
     return Said(judged, _named(model_codes, named), None, _unknown(wanted, model_codes, why_not))
 
 

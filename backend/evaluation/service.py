@@ -22,13 +22,14 @@ from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import differences, left_out, other_aims, posts_of, sentence
 from backend.evaluation.gain import gain
 from backend.evaluation.judged import Judged, all_shared, shared
-from backend.evaluation.judging import STUDENT, Knows, Scored, judge_scores, missed_aims
+from backend.evaluation.judging import STUDENT, Kept, Knows, Scored, judge_scores, missed_aims
 from backend.evaluation.leak_repository import LearnedRepository
 from backend.evaluation.leakage import learned_nearly, with_leaked
 from backend.evaluation.metrics import curves, measure, reliabilities
 from backend.evaluation.reasons import of_student, of_teacher
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
+    ANY,
     Comparison,
     Gain,
     Metrics,
@@ -175,6 +176,7 @@ class EvaluationService:
         predictions: pd.DataFrame,
         knows: Knows = STUDENT,
         aim: Aim = BEST_F1,
+        kept: Kept | None = None,
         reasons: pd.DataFrame | None = None,
         job_id: int | None = None,
         person: str,
@@ -190,6 +192,7 @@ class EvaluationService:
             predictions: the same for the set, ids being its rows'.
             knows: what the model can say.
             aim: what its thresholds are chosen for.
+            kept: thresholds and temperature that lie with the model (`judging.judge_scores`).
             reasons: what it wrote of the set's posts, where that was kept (`job_folder.read_reasons`).
 
         Raises:
@@ -200,6 +203,7 @@ class EvaluationService:
             *(self._evaluations, evaluation_set, policy_version_id, validation, predictions),
             knows=knows,
             aim=aim,
+            kept=kept,
         )
         evaluation = Evaluation(
             project_id=evaluation_set.project_id,
@@ -217,7 +221,11 @@ class EvaluationService:
         names = self._evaluations.names_of(evaluation_set)
         written = None if reasons is None else of_student(self._texts(set_id), reasons, scored.said)
         return self._store(
-            *(evaluation, scored.said, names), of=evaluation_set.rows, scored=scored, reasons=written
+            *(evaluation, scored.said, names),
+            of=evaluation_set.rows,
+            unreadable=0 if reasons is None else int(reasons["labels"].isna().sum()),
+            scored=scored,
+            reasons=written,
         )
 
     def gained(self, evaluation: Evaluation, *, validation: pd.DataFrame, predictions: pd.DataFrame) -> Gain:
@@ -241,23 +249,25 @@ class EvaluationService:
         """Judge the teacher's stored first answers on the posts of a set that it answered.
 
         The teacher has labels only, hence no AUPRC and no thresholds. Posts that it was not asked
-        or whose answer cannot be read are left out and counted. Nothing is stored again while
-        its answers are the same. None where it answered none of the posts.
+        are left out and counted; an answer that cannot be read is wrong. Nothing is stored again while
+        its answers are the same. None where no answer can be read.
         """
         evaluation_set = self._set(set_id)
         rows = self._evaluations.rows(set_id)
         answers = self._evaluations.teacher_answers(evaluation_set.project_id, set_id)
-        readable = {one.row_id: one.labels for one in answers if one.labels is not None}
-        if not readable:
+        given = {one.row_id: one.labels for one in answers}
+        if all(labels is None for labels in given.values()):
             return None
         newest_run = max(answers, key=lambda one: one.run_id)
         model_codes = list(self._evaluations.names(newest_run.policy_version_id))
         names = self._evaluations.names_of(evaluation_set)
         mapped = label_map(evaluation_set)
         if mapped is None:
-            said = from_labels(rows, list(names), yes_no(evaluation_set), model_codes, readable)
+            said = from_labels(rows, list(names), yes_no(evaluation_set), model_codes, given)
         else:
-            answered = {row_id: mapped.answer(labels) for row_id, labels in readable.items()}
+            answered = {
+                row_id: None if labels is None else mapped.answer(labels) for row_id, labels in given.items()
+            }
             said = from_labels(rows, list(names), False, mapped.labels(model_codes), answered, mapped.refused)
         known = self._evaluations.newest(set_id, ModelKind.TEACHER)
         if known is not None and self._same_answers(known, said):
@@ -273,17 +283,12 @@ class EvaluationService:
             created_by=person,
         )
         texts = self._texts(set_id)
-        unreadable = len(answers) - len(readable)
-        reasons = of_teacher(
-            (
-                (texts[one.row_id], one.analysis, one.harmful, one.labels)
-                for one in answers
-                if one.labels is not None
-            ),
-            unreadable=unreadable,
-        )
+        reasons = of_teacher((texts[one.row_id], one.analysis, one.harmful, one.labels) for one in answers)
         return self._store(
-            *(evaluation, said, names), of=len(rows.ids), unreadable=unreadable, reasons=reasons
+            *(evaluation, said, names),
+            of=len(rows.ids),
+            unreadable=len(said.judged.unread_posts),
+            reasons=reasons,
         )
 
     def start_scoring(
@@ -477,8 +482,14 @@ class EvaluationService:
         """
         ids = self.post_ids(evaluation_id, kind=kind, other_id=other_id, after=after, limit=limit + 1)
         rows = self._evaluations.posts(evaluation_id, other_id, ids[:limit])
+        unread = set(self.metrics(evaluation_id).unread)
+        other_unread = set() if other_id is None else set(self.metrics(other_id).unread)
         return PostPage(
-            tuple(PostRow(**row._mapping) for row in rows), ids[limit - 1] if len(ids) > limit else None
+            tuple(
+                PostRow(**row._mapping, unread=row.row_id in unread, other_unread=row.row_id in other_unread)
+                for row in rows
+            ),
+            ids[limit - 1] if len(ids) > limit else None,
         )
 
     def post_ids(
@@ -528,15 +539,18 @@ class EvaluationService:
         reasons: Reasons | None = None,
     ) -> Evaluation:
         judged = self._clustered(evaluation.set_id, said.judged)
+        applied = {code: at for code, at in evaluation.thresholds.items() if code != ANY or said.by_any}
         metrics = measure(
             judged,
             names=names,
-            thresholds=evaluation.thresholds,
+            thresholds=applied,
             of=of,
             unreadable=unreadable,
             refused=said.refused,
             notes=(*said.notes, *(missed_aims(scored, names) if scored else ())),
-            alone=measure_bands(judged.positive, judged.any_scores, scored.bands if scored else {}),
+            alone=measure_bands(
+                *(judged.positive, judged.any_scores, scored.bands if scored else {}, judged.clusters)
+            ),
             aim=scored.aim if scored else BEST_F1,
             temperature=scored.temperature if scored else None,
             invalid=scored.invalid if scored else None,
@@ -571,7 +585,8 @@ class EvaluationService:
 
     def _same_answers(self, known: Evaluation, said: Said) -> bool:
         stored = {row.row_id: row.labels for row in self._evaluations.predictions(known.id)}
-        return stored == dict(zip(said.judged.row_ids.tolist(), said.labels, strict=True))
+        same = stored == dict(zip(said.judged.row_ids.tolist(), said.labels, strict=True))
+        return same and read_metrics(known).unread == said.judged.unread_posts
 
     def _judged(self, evaluation: Evaluation) -> Judged:
         return read_judged(evaluation, self._evaluations.predictions(evaluation.id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ def read_judged(evaluation: Evaluation, predictions: Sequence[Any]) -> Judged:
         scores=np.array(scores, dtype=float).reshape(len(predictions), len(codes)) if scored else None,
         any_scores=np.array([row.any_score for row in predictions], dtype=float) if scored else None,
     )
+    if metrics.unread:
+        judged = replace(judged, unread=np.isin(judged.row_ids, metrics.unread))
     return judged.clustered(metrics.duplicates)
 
 

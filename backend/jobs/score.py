@@ -13,8 +13,9 @@ from backend.db.models import DatasetVersion, Job
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind
 from backend.errors import InvalidInputError
+from backend.evaluation.judging import Kept
 from backend.evaluation.service import EvaluationService
-from backend.jobs.payloads import ScorePayload
+from backend.jobs.payloads import Inference, ScorePayload
 from backend.policies.service import PolicyService
 from backend.runs import folder as job_folder
 from backend.runs.baselines import ingest_baselines
@@ -41,6 +42,7 @@ class _Model:
     run_id: int | None = None
     adapter: Path | None = None
     prompt_hash: str | None = None
+    kept: Kept | None = None
 
     @property
     def folder_name(self) -> str:
@@ -85,6 +87,7 @@ class Scoring:
                     validation=validation,
                     predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id)),
                     aim=model.config.aim,
+                    kept=model.kept,
                     reasons=job_folder.read_reasons(folder, job_folder.set_name(set_id)),
                     job_id=job.id,
                     person=job.created_by,
@@ -126,7 +129,7 @@ class Scoring:
         ).write(folder)
 
     def _models(self, job: Job, payload: ScorePayload) -> list[_Model]:
-        models = [self._student(run_id) for run_id in payload.run_ids]
+        models = [self._student(run_id, payload.inference) for run_id in payload.run_ids]
         return [self._base(job.project_id), *models] if payload.base else models
 
     def _base(self, project_id: int) -> _Model:
@@ -141,12 +144,13 @@ class Scoring:
             next(iter(CurationService(self._session).versions(project_id)), None),
         )
 
-    def _student(self, run_id: int) -> _Model:
+    def _student(self, run_id: int, inference: Inference | None) -> _Model:
         run = RunRepository(self._session).get(run_id)
         if run is None or run.prompt_hash is None:
             raise InvalidInputError(
                 f"The run with the id {run_id} has no adapter to score.", "Choose a run that finished."
             )
+        runs = RunService(self._session, self._settings)
         return _Model(
             ModelKind.RUN,
             run.base_model,
@@ -154,6 +158,7 @@ class Scoring:
             Config.model_validate(run.config),
             RunRepository(self._session).version(run.dataset_version_id),
             run.id,
-            RunService(self._session, self._settings).adapter(run),
+            runs.adapter(run),
             run.prompt_hash,
+            runs.kept(run, inference),
         )

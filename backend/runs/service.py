@@ -19,6 +19,7 @@ from backend.db.models.evaluation import ModelKind, SetOrigin
 from backend.db.models.jobs import JobKind
 from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.evaluation.gain import read_gains, write_gains
+from backend.evaluation.judging import Kept
 from backend.evaluation.results import Gain, ModelRow
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import TrainPayload
@@ -31,9 +32,10 @@ from backend.runs.repository import RunRepository
 from backend.runs.views import NewDecisions, RunSummary
 from backend.settings import Settings, get_settings
 from backend.word_lists.service import WordListService
-from training.adapter import AdapterError, Card
+from training.adapter import CARD, AdapterError, Card
 from training.job import BASE, BEFORE_PREFERENCE, PAIRS, THRESHOLDS, VALIDATION_PAIRS, Config
 from training.job import Job as TrainerJob
+from training.prompt import Form
 from training.thresholds import BEST_F1
 
 FIRST_PRESET = "standard"
@@ -219,6 +221,21 @@ class RunService:
                 "Put its folder back, or train another.",
             ) from error
 
+    def kept(self, run: Run, form: Form | None = None) -> Kept | None:
+        """The thresholds and the temperature that lie with a run's student.
+
+        Args:
+            run: the run.
+            form: how the student is asked; None as it is asked by itself.
+
+        Returns:
+            None where nothing was chosen for this form, or nothing at all.
+        """
+        if not (self.adapter(run) / CARD).is_file():
+            return None
+        card = self.card(run)
+        return Kept(card.thresholds, card.temperature) if form in (None, card.form) else None
+
     def promote(self, project_id: int, run_id: int | None, *, person: str) -> None:
         """Make a finished run, or the base model where None, the model in use.
 
@@ -347,6 +364,7 @@ class RunService:
             validation=job_folder.read_for_thresholds(folder, by=by),
             predictions=job_folder.read_predictions(folder, job_folder.set_name(set_id), by=by),
             aim=BEST_F1 if base else Config.model_validate(run.config).aim,
+            kept=None if base else self.kept(run),
             reasons=None if base else job_folder.read_reasons(folder, job_folder.set_name(set_id)),
             job_id=run.job_id,
             person=run.created_by,

@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 import pytest
 from sqlalchemy import select
@@ -5,14 +7,14 @@ from streamlit.testing.v1 import AppTest
 
 from backend.curation.service import CurationService
 from backend.db.engine import Database
-from backend.db.models import DatasetRow, EvaluationRow, Item, Job, Project, Run
+from backend.db.models import DatasetRow, Evaluation, EvaluationRow, Item, Job, Project, Run
 from backend.db.models.content import Split
 from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind, JobState
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.gain import write_gains
-from backend.evaluation.results import Difference, Gain, PostKind
+from backend.evaluation.results import ANY, Difference, Gain, PostKind
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
 from backend.jobs.payloads import ScorePayload
@@ -25,6 +27,7 @@ from tests.backend.runs.build import write_card
 from tests.ui.scene import evaluate, open_page, press, read_as_markdown, seed, shown
 from training.adapter import CARD
 from training.prompt import Form
+from ui.components import comparison
 
 
 @pytest.fixture
@@ -61,8 +64,38 @@ def test_two_models_stand_side_by_side(sqlite_database: Database, project: Proje
     for figure in ("AUROC", "Brier", "ECE"):
         assert figure in said
     assert said.count('class="ov-grid ov-heat-map"') == 2
-    assert "Decided without a person" in said and " of them rightly" in said
+    assert re.search(
+        r"Right on either side.*\d+% \(\d+ to \d+\) of posts, \d+% \(\d+ to \d+\) of them rightly", said, re.S
+    )
     assert "![seen]" not in read_as_markdown(app)
+
+
+def test_a_dot_lies_on_the_curve_or_is_not_drawn(sqlite_database: Database, project: Project) -> None:
+    app = open_page("evaluation")
+    said = shown(app)
+    assert "Any violation is flagged where any category is, so no one threshold has a place" in said
+    assert "Any violation is flagged where any category is; it has no threshold of its own." in said
+    assert "The dot is the threshold" not in said
+    app.selectbox(key="curve-category").set_value("hate").run()
+    assert "The dot is the threshold" in shown(app)
+    with sqlite_database.read() as session:
+        service = EvaluationService(session)
+        [frozen] = service.sets(project.id)
+        reports = [service.report(row.evaluation_id) for row in service.table(project.id, frozen.id)]
+    for code, dots in ((ANY, 0), ("hate", 2)):
+        lines, points = comparison._curve_frames(reports, comparison._named(reports), code)
+        assert lines["model"].nunique() == 2 and len(points) == dots
+        on = lines.merge(points, on=["model", "recall", "precision"])
+        assert len(on) == dots
+
+
+def test_invalid_answers_are_told_in_words(sqlite_database: Database, project: Project) -> None:
+    with sqlite_database.write() as session:
+        for one in session.scalars(select(Evaluation)):
+            one.metrics = one.metrics | {"invalid": 0.123, "unreadable": 2}
+    said = shown(open_page("evaluation"))
+    assert "12\\.3\\% of the probability goes to answers" in said
+    assert "2 answers could not be read" in said
 
 
 def test_what_the_preference_step_brought_stands_beside_the_run(
@@ -287,6 +320,7 @@ def test_two_ways_to_ask_a_student_stand_side_by_side(sqlite_database: Database,
     assert not app.exception and not app.error
     said = shown(app)
     assert "Are its reasons sound?" in {one.label for one in app.expander}
+    assert "of a student, that the labels it wrote behind the reason are exactly those" in shown(app)
     assert "<th>Unreadable</th>" in said.replace(' class="ov-number"', "")
     assert [button.label for button in app.button if button.label.startswith("Promote")] == ["Promote Run 2"]
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from backend.db.engine import get_database
 from backend.db.models.evaluation import ModelKind
-from backend.evaluation.comparison import regression_sentence
+from backend.evaluation.comparison import invalid_sentence, regression_sentence
 from backend.evaluation.naming import in_a_sentence, in_a_table
 from backend.evaluation.results import (
     ANY,
@@ -29,6 +29,7 @@ from ui.components import figures, numbers, plots, text
 from ui.components.labels import NO_VIOLATION, Looks
 
 _CHAMPION = Markup(' <span class="ov-tag">champion</span>')
+_BY_CATEGORIES = "Any violation is flagged where any category is"
 _SENTENCE = Markup('<div class="ov-follows {}">{}</div>')
 
 
@@ -198,7 +199,10 @@ def curves(reports: Sequence[Report], looks: Looks) -> None:
     models = _named(reports)
     lines, points = _curve_frames(reports, models, chosen)
     st.altair_chart(plots.precision_recall(lines, points, models), width="stretch")
-    st.caption("The dot is the threshold, chosen on validation posts.")
+    if points["threshold"].notna().any():
+        st.caption("The dot is the threshold, chosen on validation posts.")
+    if any(_any_by_categories(report) for report in having) and chosen == ANY:
+        st.caption(f"{_BY_CATEGORIES}, so no one threshold has a place on the curve.")
     without = [model.name for report, model in zip(reports, models, strict=True) if not report.curves]
     if without:
         st.caption(f"{' and '.join(without)} gives no probabilities: one point, no curve.")
@@ -283,7 +287,7 @@ def alone(reports: Sequence[Report]) -> None:
     st.caption(
         "Where the probability of any violation is high enough a post is a violation, where it is low "
         "enough it passes, and a person decides the others. Both limits are chosen on validation posts; "
-        "the figures are of this set."
+        "the figures are of this set, in brackets their 95% interval."
     )
 
 
@@ -293,7 +297,13 @@ def _decided(bands: Sequence[Alone], wanted: float) -> str:
         return "–"
     if found.right is None:
         return "none"
-    return f"{found.share:.0%} of posts, {found.right:.0%} of them rightly"
+    share, right = _percent(found.share, found.share_interval), _percent(found.right, found.right_interval)
+    return f"{share} of posts, {right} of them rightly"
+
+
+def _percent(share: float, span: Interval | None) -> str:
+    """A share with its interval: "23% (18 to 29)"."""
+    return f"{share:.0%}" + (f" ({100 * span.low:.0f} to {100 * span.high:.0f})" if span else "")
 
 
 def reasons(reports: Sequence[Report]) -> None:
@@ -315,7 +325,9 @@ def reasons(reports: Sequence[Report]) -> None:
     text.show(figures.table(heads, rows, numbers=range(1, len(heads)), narrow=True))
     st.caption(
         "Quote it rightly: of all reasons, those that quote and quote nothing that the post does not say. "
-        "Verdict agrees: the reason finds something harmful just where the result is a violation. "
+        "Verdict agrees: of a teacher, that it quotes something harmful just where its labels are a "
+        "violation; of a student, that the labels it wrote behind the reason are exactly those that its "
+        "probabilities give; an answer that could not be read does not agree. "
         "Words: half of the reasons have fewer. Unreadable: answers from which no labels could be read."
     )
 
@@ -355,11 +367,26 @@ def category_table(report: Report, looks: Looks) -> None:
     heads = ["Category", "Posts", "Precision", "Recall", "F1", "AUPRC", "AUROC", "Threshold"]
     text.show(figures.table(heads, rows, numbers=(1, 7)))
     st.caption(_all_right(report))
-    if report.metrics.any_violation.threshold is not None:
+    if _thresholds(report):
         st.caption(f"The thresholds were chosen on validation posts for {_aim(report.metrics)}.")
+    if _any_by_categories(report):
+        st.caption(f"{_BY_CATEGORIES}; it has no threshold of its own.")
+    if invalid := invalid_sentence(report.metrics):
+        st.caption(text.label(invalid))
     noted = [(category.name, category.note) for category in report.metrics.categories if category.note]
     for name, note in noted:
         st.caption(f"{text.label(name)}: {text.label(note)}")
+
+
+def _any_by_categories(report: Report) -> bool:
+    """Whether a model has thresholds, but none for any violation."""
+    return report.metrics.any_violation.threshold is None and bool(_thresholds(report))
+
+
+def _thresholds(report: Report) -> list[float]:
+    """Those that decided what the model says."""
+    judged = (*report.metrics.categories, report.metrics.any_violation)
+    return [one.threshold for one in judged if one.threshold is not None]
 
 
 def _all_right(report: Report) -> str:
@@ -402,7 +429,10 @@ def _curve_frames(
                 steps = zip(curve.recall, curve.precision, curve.thresholds, strict=True)
                 lines += [(model.name, *step) for step in steps]
         category = _category(report.metrics, code)
-        if category is not None and category.precision is not None and category.recall is not None:
+        # A model with a curve has a point on it only where one threshold decided.
+        if category is None or (report.curves and category.threshold is None):
+            continue
+        if category.precision is not None and category.recall is not None:
             points.append((model.name, category.recall, category.precision, category.threshold))
     return pd.DataFrame(lines, columns=columns), pd.DataFrame(points, columns=columns)
 

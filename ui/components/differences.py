@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from backend.evaluation.comparison import p_text
 from backend.evaluation.results import Comparison
 from ui.components import figures, numbers, text
 from ui.components.labels import Looks
@@ -11,6 +12,11 @@ from ui.components.labels import Looks
 
 def draw(found: Comparison, looks: Looks) -> None:
     """What the two differ by in each category, and how often only one of them has it right."""
+    st.caption(
+        "Differences with their 95% interval (paired bootstrap). The first p is of no difference in F1, the "
+        "second of being right as often (exact McNemar test), both corrected for all categories being "
+        "looked at (Holm); below .05 it is called a difference."
+    )
     heads = ["Category", "Posts", "F1: difference", "p", "AUPRC: difference"]
     heads += [f"Only {found.a_name} right", f"Only {found.b_name} right", "p"]
     rows = [
@@ -18,23 +24,12 @@ def draw(found: Comparison, looks: Looks) -> None:
             looks.chip(one.code),
             numbers.count(one.support),
             figures.difference(one.f1.difference, one.f1.low, one.f1.high),
-            _p(one.f1_p),
+            p_text(one.f1_p),
             figures.difference(one.auprc.difference, one.auprc.low, one.auprc.high),
             numbers.count(one.only_a_right),
             numbers.count(one.only_b_right),
-            _p(one.mcnemar_p),
+            p_text(one.mcnemar_p),
         )
         for one in found.categories
     ]
     text.show(figures.table(heads, rows, numbers=(1, 3, 5, 6, 7)))
-    st.caption(
-        "Differences with their 95% interval (paired bootstrap). The first p is of no difference in F1, the "
-        "second of being right as often (exact McNemar test), both corrected for all categories being "
-        "looked at (Holm); below .05 it is called a difference."
-    )
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return numbers.NOTHING
-    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")

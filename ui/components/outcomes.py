@@ -23,6 +23,7 @@ from ui.components.pager import pager
 _SIZE = 20
 _SAID = Markup('<div class="ov-said"><span class="ov-faint">{}</span><span>{}</span></div>')
 _POST = Markup('<div class="ov-outcome"><div class="ov-clamped">{}</div><div class="ov-saids">{}</div></div>')
+_UNREAD = Markup('<span class="ov-faint">an answer that could not be read</span>')
 _SENT = "sent to review"
 
 
@@ -109,11 +110,15 @@ def _list(posts: PostPage, reports: Sequence[Report], looks: Looks) -> None:
 def _said(row: PostRow, reports: Sequence[Report], looks: Looks) -> Markup:
     yes_no = reports[0].yes_no
     lines = [("People", _chips(row.labels, row.positive, yes_no, looks))]
-    lines.append((reports[0].name, _chips(row.predicted, row.flagged, yes_no, looks)))
+    lines.append(
+        (reports[0].name, _UNREAD if row.unread else _chips(row.predicted, row.flagged, yes_no, looks))
+    )
     if len(reports) == 2:
         said = (
             Markup('<span class="ov-faint">–</span>')
             if row.other_predicted is None
+            else _UNREAD
+            if row.other_unread
             else _chips(row.other_predicted, bool(row.other_flagged), yes_no, looks)
         )
         lines.append((reports[1].name, said))

@@ -11,11 +11,13 @@ from typer.testing import CliRunner, Result
 import backend.cli.evaluation  # noqa: F401
 from backend.cli import app
 from backend.db.engine import Database
-from backend.db.models import EvaluationRow, Job, PolicyVersion, Project
+from backend.db.models import EvaluationRow, Job, PolicyVersion, Project, Run
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
 from backend.errors import OverruleError
+from backend.evaluation.gain import write_gains
+from backend.evaluation.results import Difference, Gain
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.settings import get_settings
@@ -81,7 +83,9 @@ def two_models(sqlite_database: Database) -> Database:
 
 
 def test_the_table(two_models: Database) -> None:
-    printed = evaluate().stdout
+    result = evaluate()
+    printed = result.stdout
+    assert "Run 1: Invalid answers: 0.0% of the probability goes to answers" in result.stderr
     assert "test, version 1, 4 posts" in printed
     best, champion = printed.index("Run 1"), printed.index("Base model (champion)")
     assert best < champion
@@ -98,6 +102,7 @@ def test_the_table_as_json(two_models: Database) -> None:
     for of_each in ("curves", "reliability"):
         assert [one["code"] for one in first[of_each]] == [*CODES, "*"]
     assert first["metrics"]["macro"]["auroc_interval"].keys() == {"low", "high"}
+    assert (first["metrics"]["invalid"], first["metrics"]["unreadable"]) == (0, 0)
     assert first["metrics"]["exact_match_interval"] == {"low": 1, "high": 1}
 
 
@@ -107,6 +112,35 @@ def test_two_models_side_by_side(two_models: Database) -> None:
     assert "Run 1 is better than the base model (macro-F1 +1.00" in printed.replace("\n", " ")
     [document] = json.loads(evaluate("--compare", "base", "1", "--json").stdout)
     assert document["comparison"]["macro_f1"]["difference"] == -1
+
+
+def test_how_sure_each_difference_is_stands_beside_it(two_models: Database) -> None:
+    printed = evaluate("--compare", "run 1", "champion").stdout
+    assert "only first right" in printed and "p (McNemar)" in printed
+    # All four posts are right in all categories under the one and wrong under the other: of four tosses
+    # all fall alike in 2 of 16 tries, and Holm doubles that for two categories.
+    [hate] = [line for line in printed.splitlines() if line.startswith("│ Hate")]
+    assert [cell.strip() for cell in hate.split("│")][-4:-1] == ["4", "0", ".250"]
+    assert "(exact McNemar test: p .125)" in printed.replace("\n", " ")
+    [document] = json.loads(evaluate("--compare", "run 1", "champion", "--json").stdout)
+    assert [one["mcnemar_p"] for one in document["comparison"]["categories"]] == [0.25, 0.25]
+
+
+def test_what_the_preference_step_brought_is_in_json(two_models: Database) -> None:
+    same = Difference(0.5, 0.4, 0.1, -0.1, 0.3)
+    with two_models.write() as session:
+        run = session.scalars(select(Run)).one()
+        [frozen] = EvaluationService(session).sets(run.project_id)
+        gains = [
+            Gain(set_id, "test", 1, 24, same, same, same, same, f"Of set {set_id}.")
+            for set_id in (frozen.id, frozen.id + 1)
+        ]
+        run.result = {"preference": {"gains": write_gains(gains)}}
+    [document] = json.loads(evaluate("--json").stdout)
+    by_name = {model["row"]["name"]: model["preference_gains"] for model in document["models"]}
+    [told] = by_name.pop("Run 1")
+    assert (told["posts"], told["macro_f1"]["high"]) == (24, 0.3)
+    assert list(by_name.values()) == [[]]
 
 
 def test_names_that_mean_nothing(two_models: Database) -> None:

@@ -28,10 +28,15 @@ from backend.text import text_hash
 from tests.backend.build import add_item
 
 
-def random_judged(*, posts: int, codes: int, seed: int, noise: float = 1.0) -> Judged:
-    """A model whose scores are the truth with noise; the same seed gives the same posts."""
+def random_judged(
+    *, posts: int, codes: int, seed: int, noise: float = 1.0, shares: Sequence[float] = (0.25,)
+) -> Judged:
+    """A model whose scores are the truth with noise; the same seed gives the same posts.
+
+    `shares` is how many of the posts have each category, or all of them.
+    """
     random = np.random.default_rng(seed)
-    gold = random.random((posts, codes)) < 0.25
+    gold = random.random((posts, codes)) < np.array(shares)
     errors = random.normal(size=(posts, codes))
     scores = 1 / (1 + np.exp(-(3 * gold - 1.5 + noise * errors)))
     named = scores >= 0.5

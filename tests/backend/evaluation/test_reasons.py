@@ -57,6 +57,12 @@ def test_a_teachers_verdict_is_whether_it_found_anything_harmful() -> None:
     assert (found.quoting, found.faithful, found.agreeing) == (0.5, 0.5, 0.5)
 
 
+def test_an_answer_that_could_not_be_read_agrees_with_nothing() -> None:
+    found = of_teacher([(POST, "A scam.", ["prize"], ["scam"]), (POST, "garbled", ["prize"], None)])
+    assert found is not None
+    assert (found.reasons, found.agreeing, found.unreadable) == (1, 0.5, 1)
+
+
 def test_a_teacher_that_never_quotes_comes_to_no_verdict() -> None:
     found = of_teacher([(POST, "A scam.", [], ["scam"]), (POST, "Fine.", [], [])])
     assert found is not None
@@ -76,7 +82,8 @@ def test_a_students_verdict_is_the_answer_that_it_wrote() -> None:
     )
     found = of_student(dict.fromkeys(rows.ids, POST), written, said)
     assert found is not None
-    # The fourth answer could not be read; the third post is a scam by the thresholds, not by its reason.
-    assert (found.reasons, found.agreeing) == (3, pytest.approx(2 / 3))
+    # The fourth answer could not be read, which agrees with nothing; the third post is a scam by the
+    # thresholds, not by its reason.
+    assert (found.reasons, found.agreeing) == (3, 0.5)
     assert found.unreadable == 1
     assert found.faithful == pytest.approx(1 / 3)

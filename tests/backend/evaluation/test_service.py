@@ -26,7 +26,8 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.baselines.names import Baseline, BaselineModel
-from backend.evaluation.judging import Knows
+from backend.evaluation.comparison import invalid_sentence
+from backend.evaluation.judging import Kept, Knows
 from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import ANY, PostKind, Reasons
 from backend.evaluation.service import EvaluationService
@@ -537,22 +538,102 @@ def test_the_teacher_is_judged_on_what_it_answered(database: Database) -> None:
         assert evaluation is not None
         assert evaluation.model == "teacher-1"
         [row] = here.service.table(here.project.id, frozen.id)
-        assert (row.name, row.posts, row.of, row.macro_auprc) == ("Teacher teacher-1", 3, 5, None)
+        assert (row.name, row.posts, row.of, row.macro_auprc) == ("Teacher teacher-1", 4, 5, None)
         metrics = here.service.report(evaluation.id).metrics
-        assert metrics.reasons == Reasons(3, pytest.approx(2 / 3), pytest.approx(2 / 3), 1.0, 4.0, 1)
+        assert metrics.reasons == Reasons(3, pytest.approx(2 / 3), pytest.approx(2 / 3), 0.75, 4.0, 1)
         assert metrics.unreadable == 1
-        assert "Judged on 3 of 5 posts" in metrics.notes[0]
+        assert "Judged on 4 of 5 posts" in metrics.notes[0]
+        assert metrics.notes[1] == "1 answer could not be read and counts as wrong."
         assert here.service.report(evaluation.id).curves == ()
         again = here.service.evaluate_teacher(frozen.id, "ada")
         assert again is not None and again.id == evaluation.id
         student = here.ingest(frozen, GOOD)
         found = here.service.compare(student.id, evaluation.id)
-        assert (found.posts, found.only_a_right) == (3, 2)
+        assert (found.posts, found.only_a_right) == (4, 3)
         assert found.macro_auprc.difference is None
         answer(here, {"t2": ("scam",), "t4": ()})
         newer = here.service.evaluate_teacher(frozen.id, "ada")
         assert newer is not None and newer.id != evaluation.id
         assert here.service.report(newer.id).metrics.posts == 4
+
+
+def test_an_answer_that_cannot_be_read_is_wrong_throughout(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        # t1 has a category and t3 none; of neither the answer can be read.
+        answer(here, {"t1": None, "t2": ("scam",), "t3": None, "t4": ()})
+        evaluation = here.service.evaluate_teacher(frozen.id, "ada")
+        assert evaluation is not None
+        metrics = here.service.metrics(evaluation.id)
+        hate = metrics.categories[0]
+        assert (hate.support, hate.hits, hate.recall) == (1, 0, 0)
+        assert (metrics.exact_match, metrics.unreadable) == (0.5, 2)
+        # Flagged: t2 rightly and t3 wrongly.
+        assert (metrics.any_violation.predicted, metrics.any_violation.hits) == (2, 1)
+        assert metrics.confusion == ((0, 0, 1), (0, 1, 0), (0, 0, 1))
+        posts = here.service.posts(evaluation.id, kind=PostKind.ALL).rows
+        told = {post.text: (post.outcome, post.unread) for post in posts}
+        assert told == {
+            "t1": (Outcome.MISSED, True),
+            "t2": (Outcome.RIGHT, False),
+            "t3": (Outcome.FALSE_ALARM, True),
+            "t4": (Outcome.RIGHT, False),
+        }
+        # As stored and read again: beside a student that is right on all four, each category is wrong.
+        student = here.ingest(frozen, GOOD)
+        found = here.service.compare(student.id, evaluation.id)
+        assert [one.only_a_right for one in found.categories] == [2, 2]
+        assert found.only_a_right == 2
+        again = here.service.evaluate_teacher(frozen.id, "ada")
+        assert again is not None and again.id == evaluation.id
+        answer(here, {"t3": ()})
+        newer = here.service.evaluate_teacher(frozen.id, "ada")
+        assert newer is not None and newer.id != evaluation.id
+        assert here.service.metrics(newer.id).unreadable == 1
+
+
+def test_answers_that_a_student_wrote_and_nobody_can_read_are_counted(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        ids = here.service._evaluations.rows(frozen.id).ids
+        labels: list[list[str] | None] = [["hate"], None, [], [], None]
+        evaluation = here.service.ingest(
+            frozen.id,
+            model_kind=ModelKind.BASE,
+            model="default",
+            policy_version_id=here.policy.id,
+            prompt_hash=None,
+            validation=frame(here.validation, CODES),
+            predictions=here.predictions(frozen, GOOD),
+            reasons=pd.DataFrame(
+                {"id": ids, "analysis": ["So it is."] * 5, "harmful": [[]] * 5, "labels": labels}
+            ),
+            person="ada",
+        )
+        metrics = here.service.metrics(evaluation.id)
+        assert (metrics.unreadable, metrics.unread) == (2, ())
+        assert metrics.reasons is not None
+        assert (metrics.reasons.agreeing, metrics.reasons.unreadable) == (0.6, 2)
+        assert invalid_sentence(metrics) == (
+            "Invalid answers: 0.0% of the probability goes to answers that are no set of the policy's "
+            "categories; 2 answers could not be read."
+        )
+
+
+def test_an_evaluation_stored_before_answers_were_kept_as_unread_still_opens(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        evaluation = here.ingest(frozen, GOOD)
+        evaluation.metrics = {
+            name: value for name, value in evaluation.metrics.items() if name not in ("unread", "invalid")
+        }
+        session.flush()
+        report = here.service.report(evaluation.id)
+        assert (report.metrics.unread, report.metrics.invalid) == ((), None)
+        assert report.metrics.exact_match == 1
 
 
 def test_a_yes_no_set_is_judged_on_any_violation(database: Database) -> None:
@@ -575,6 +656,48 @@ def test_a_yes_no_set_is_judged_on_any_violation(database: Database) -> None:
         found = here.service.compare(evaluation.id, evaluation.id)
         assert found.any_f1.difference == 0
         assert "any violation" in found.sentence
+
+
+def test_what_lies_with_a_model_decides_on_its_own_categories_only(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        frozen = here.frozen()
+        only_yes_no = add_yes_no_set(session, here.project, here.policy, [("t1", True), ("t3", False)])
+
+        def thresholds(evaluation_set: EvaluationSet, kept: Kept) -> tuple[dict[str, float], float | None]:
+            evaluation = here.service.ingest(
+                evaluation_set.id,
+                model_kind=ModelKind.BASE,
+                model="default",
+                policy_version_id=here.policy.id,
+                prompt_hash=None,
+                validation=frame(here.validation, CODES),
+                predictions=here.predictions(evaluation_set, GOOD),
+                kept=kept,
+                person="ada",
+            )
+            return evaluation.thresholds, here.service.metrics(evaluation.id).temperature
+
+        chosen = {"hate": 0.5, "scam": 0.5, ANY: 0.5}
+        _, fitted = thresholds(frozen, Kept({}))
+        kept = Kept({"hate": 0.95, "of an older policy": 0.1}, 3.0)
+        assert thresholds(frozen, kept) == (chosen | {"hate": 0.95}, 3.0)
+        assert thresholds(only_yes_no, kept) == (chosen, fitted)
+        judged = here.service.table(here.project.id, frozen.id)[0]
+        # Both posts of "hate" lie below its threshold.
+        assert here.service.metrics(judged.evaluation_id).categories[0].predicted == 0
+
+
+def test_any_violation_has_a_threshold_only_where_it_decides(database: Database) -> None:
+    with database.write() as session:
+        here = world(session)
+        by_category = here.service.metrics(here.ingest(here.frozen(), GOOD).id)
+        assert [one.threshold for one in by_category.categories] == [0.5, 0.5]
+        assert by_category.any_violation.threshold is None
+        only_yes_no = add_yes_no_set(session, here.project, here.policy, [("t1", True), ("t3", False)])
+        stored = here.ingest(only_yes_no, GOOD)
+        any_violation = here.service.metrics(stored.id).any_violation
+        assert any_violation.threshold == stored.thresholds[ANY] == 0.5
 
 
 def test_broken_scores_are_stored_as_not_judged(database: Database) -> None:

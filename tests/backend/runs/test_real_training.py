@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from backend.db.engine import Database
-from backend.db.models import Evaluation
+from backend.db.models import Evaluation, Item, PolicyVersion
+from backend.db.models.content import Split
 from backend.db.models.jobs import JobState
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
+from tests.backend.evaluation.build import decide
 from tests.backend.runs.build import add_decided_project, add_version
 from tests.tiny_model import make_tiny_model
 from training.adapter import Card
@@ -72,6 +74,14 @@ def test_train_here_then_score_again_what_was_trained(
         assert (RunService(session).adapter(run) / "adapter_model.safetensors").is_file()
         before = session.query(Evaluation).count()
         figures = {one.model_kind: one.metrics for one in session.query(Evaluation)}
+        card = RunService(session).card(run)
+        judged = session.query(Evaluation).filter(Evaluation.run_id == run.id).one()
+        assert judged.thresholds.items() >= card.thresholds.items()
+    with sqlite_database.write() as now:
+        # Since then people decided otherwise, but what the student was trained with decides.
+        policy = now.get_one(PolicyVersion, run.policy_version_id)
+        for item in now.query(Item).filter_by(project_id=project_id, split=Split.VALIDATION):
+            decide(now, policy, item, ("scam",) if item.id % 2 else ())
     _take_away(RunService(session).adapter(run), tmp_path)
     scored = overrule("evaluate", "--run", "1", "--base", "--json")
     assert scored.returncode == 0, scored.stderr
@@ -83,6 +93,11 @@ def test_train_here_then_score_again_what_was_trained(
         assert newest is not None
         # Scored anew from the adapter's files, the student says what it said when it was trained.
         assert newest.metrics["macro"]["auprc"] == figures[newest.model_kind]["macro"]["auprc"]
+        assert card.thresholds.keys() == {"hate", "scam"}
+        assert newest.thresholds.items() >= card.thresholds.items()
+        assert newest.metrics["temperature"] == card.temperature
+        at_training = (one["f1"] for one in figures[newest.model_kind]["categories"])
+        assert [one["f1"] for one in newest.metrics["categories"]] == list(at_training)
 
 
 def test_a_preference_step_on_the_same_posts(sqlite_database: Database, project_id: int) -> None:
