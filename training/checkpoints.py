@@ -3,8 +3,9 @@
     checkpoints/step-00000120/  tensors.safetensors   LoRA weights, best weights, optimiser, random state
                                 state.json            counters, what run it is of, its files' sizes
 
-One is made aside, synced and renamed. `state.json` is written last and lists the sizes, so that
-one that was copied half is not taken for complete either. A new one replaces the one before it.
+One is made aside, synced and renamed to a name that none has yet: a step's second is called
+`step-00000120-2`. Only then the one before it goes, so at each moment one is complete. `state.json`
+is written last and lists the sizes, so that one that was copied half is not taken for complete either.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from training.files import sync_folder
 
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
-_NAME = re.compile(r"step-\d{8}")
+_NAME = re.compile(r"step-(\d{8})(?:-(\d+))?")
 
 
 @dataclass(slots=True)
@@ -83,16 +84,13 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; the one before stays and nothing half-written does.
         """
-        target = self.folder / f"step-{snapshot.step:08d}"
+        target = self._unused(snapshot.step)
         aside = self.folder / f".{target.name}.partial"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._drop_partial()
         try:
             aside.mkdir()
             self._write(aside, snapshot)
-            # A step's second checkpoint holds more (its validation); a folder cannot be renamed over another.
-            if target.exists():
-                target.rename(self.folder / f".{target.name}.old.partial")
             aside.rename(target)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
@@ -101,16 +99,20 @@ class Checkpoints:
         for other in self._all():
             if other != target:
                 shutil.rmtree(other, ignore_errors=True)
-        self._drop_partial()
         return target
 
     def latest(self) -> Snapshot | None:
         """The newest complete checkpoint of this run, or None."""
-        for folder in sorted(self._all(), reverse=True):
+        for folder in sorted(self._all(), key=_number, reverse=True):
             state = _complete_state(folder)
             if state is not None and state["identity"] == self._identity:
                 return _read(folder, state)
         return None
+
+    def _unused(self, step: int) -> Path:
+        """Where a step's next checkpoint goes: a step's second holds more (its validation)."""
+        later = max((number for of, number in map(_number, self._all()) if of == step), default=0) + 1
+        return self.folder / (f"step-{step:08d}" if later == 1 else f"step-{step:08d}-{later}")
 
     def _all(self) -> list[Path]:
         if not self.folder.is_dir():
@@ -139,6 +141,13 @@ class Checkpoints:
         _write_synced(folder / _TENSORS, content)
         state["sizes"] = {_TENSORS: len(content)}
         _write_synced(folder / _STATE, json.dumps(state).encode())
+
+
+def _number(folder: Path) -> tuple[int, int]:
+    """A checkpoint's step, and its number among those of that step."""
+    found = _NAME.fullmatch(folder.name)
+    assert found is not None, "only folders with such names are asked about"
+    return int(found[1]), int(found[2] or 1)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -353,6 +353,47 @@ def test_the_same_step_can_be_saved_again(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("moment", ["before the rename", "after the rename"])
+def test_a_step_saved_again_is_never_without_a_complete_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    checkpoints = Checkpoints(tmp_path, "one")
+    checkpoints.save(snapshot(5))
+
+    class KilledError(BaseException):
+        pass
+
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name.startswith("."):
+            return rename(path, target)
+        if moment == "after the rename":
+            rename(path, target)
+        raise KilledError
+
+    monkeypatch.setattr(Path, "rename", killed)
+    # As after a kill, nothing that was to be tidied is.
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    again = snapshot(5)
+    again.validated = 4
+    with pytest.raises(KilledError):
+        checkpoints.save(again)
+    monkeypatch.undo()
+    latest = Checkpoints(tmp_path, "one").latest()
+    assert latest is not None
+    assert latest.validated == (5 if moment == "before the rename" else 4)
+    # However often a step is saved, the last one counts, and the others go.
+    for validated in range(10):
+        later = snapshot(5)
+        later.validated = validated
+        checkpoints.save(later)
+        latest = checkpoints.latest()
+        assert latest is not None
+        assert latest.validated == validated
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_failed_write_leaves_the_one_before_and_no_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
