@@ -54,6 +54,8 @@ class Snapshot:
         optimizer: the optimiser's state by parameter and quantity.
         random: states of the random generators by device.
         row_tokens: the budget of a packed row; another one would round differently.
+        kept_lower: whether what the frozen layers give is kept, which rounds differently too; None
+            where the checkpoint does not say.
         best: None before the first validation.
     """
 
@@ -64,6 +66,7 @@ class Snapshot:
     row_tokens: int
     random: dict[str, Tensor] = field(default_factory=dict)
     best: Best | None = None
+    kept_lower: bool | None = None
 
 
 class Checkpoints:
@@ -131,6 +134,7 @@ class Checkpoints:
             "step": snapshot.step,
             "validated": snapshot.validated,
             "row_tokens": snapshot.row_tokens,
+            "kept_lower": snapshot.kept_lower,
         }
         if snapshot.best is not None:
             tensors |= _prefixed("best", snapshot.best.weights)
@@ -177,6 +181,7 @@ def _read(folder: Path, state: dict[str, Any]) -> Snapshot:
         row_tokens=state["row_tokens"],
         random=_under("random", tensors),
         best=Best(**best, weights=_under("best", tensors)) if best else None,
+        kept_lower=state.get("kept_lower"),
     )
 
 

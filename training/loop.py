@@ -41,6 +41,18 @@ class TrainingError(LastingError):
         self.hint = hint
 
 
+class NoRoomToKeepError(Exception):
+    """A resumed run kept what the frozen layers give, and has no room for it now; `hint` says what to do."""
+
+    hint = "Free memory and resume: it goes on from its checkpoint. To learn without what was kept, begin a new run."
+
+    def __init__(self, step: int) -> None:
+        super().__init__(
+            f"up to step {step} the run kept what the frozen layers give, and there is no room for that now; "
+            "without it the run would go on otherwise than if it had never stopped"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """How training ended.
@@ -148,6 +160,7 @@ class Loop:
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
+        self.kept_lower: bool | None = None
         self.last_loss: float | None = None
         self._saved: tuple[int, int] | None = None
         self._saved_at = time.monotonic()
@@ -165,6 +178,7 @@ class Loop:
         Raises:
             TrainingError: the loss is no number any more.
             MemoryShortError: an example does not fit into memory alone.
+            NoRoomToKeepError: it goes on from a checkpoint, and not as it would have without a stop.
             OSError: the disk is full; the last complete checkpoint is intact.
         """
         resumed_from = self._resume()
@@ -196,22 +210,35 @@ class Loop:
         )
 
     def _keep_lower(self) -> None:
-        """Have the frozen layers computed once for each example: in its first batch's company."""
+        """Have the frozen layers computed once for each example: in its first batch's company.
+
+        What is kept is rounded in that company, so a resumed run keeps to what was decided at its
+        beginning, whatever memory is free now.
+
+        Raises:
+            NoRoomToKeepError: the run kept it before the stop, and cannot now.
+        """
+        if self.kept_lower is False:
+            return
         groups = first_epoch(self.objective, self.config)
         held_out: list[Sequence[Example]] = []
         if self.validation is not None:
             everything = self.validation.examples_of(range(len(self.validation.names)))
             held_out = [row.examples for row in pack(everything, self.student.row_tokens)]
-        if self._effort.keep_lower(groups, held_out):
+        kept = self._effort.keep_lower(groups, held_out)
+        if self.kept_lower and not kept and (self._to_validate or not self._at_end):
+            raise NoRoomToKeepError(self.step)
+        self.kept_lower = self.kept_lower or kept
+        if kept:
             self.ranks.send(KeepLower(self.objective.stage.training))
 
     def _to_the_end(self) -> bool:
         """Train; False where someone asked to stop before the end."""
         try:
             while True:
-                if self.step in self.marks and self.validated < self.step:
+                if self._to_validate:
                     self._validate()
-                if self.step == self.steps or self._out_of_patience:
+                if self._at_end:
                     return True
                 self.stop.check()
                 self._train_step()
@@ -220,6 +247,14 @@ class Loop:
         except StopRequestedError:
             # Where the last step is done and its validation is not, that is taken after the resume.
             return False
+
+    @property
+    def _to_validate(self) -> bool:
+        return self.step in self.marks and self.validated < self.step
+
+    @property
+    def _at_end(self) -> bool:
+        return self.step == self.steps or self._out_of_patience
 
     def batch(self, step: int) -> list[int]:
         """What a step learns, by index."""
@@ -345,6 +380,7 @@ class Loop:
                 row_tokens=self.student.row_tokens,
                 random=random_states(),
                 best=self.best,
+                kept_lower=self.kept_lower,
             )
         )
         self._saved = (self.step, self.validated)
@@ -361,6 +397,7 @@ class Loop:
         restore_random_states(snapshot.random)
         self.student.row_tokens = snapshot.row_tokens
         self.step, self.validated, self.best = snapshot.step, snapshot.validated, snapshot.best
+        self.kept_lower = snapshot.kept_lower
         self._saved = (self.step, self.validated)
         _log.info(
             "%s: going on from the checkpoint of step %d of %d",

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from tests.training.conftest import examples_of, make_rows
-from training.checkpoints import Best, Checkpoints, Snapshot
+from training.checkpoints import Best, Checkpoints, Snapshot, random_states
 from training.cost import steps_in
 from training.gradients import Gradients
 from training.job import Config
-from training.loop import Loop, Trained, TrainingError
+from training.loop import Loop, NoRoomToKeepError, Trained, TrainingError
 from training.objective import Teaching
 from training.progress import Phase, Reporter, read
 from training.prompt import Example, Renderer
@@ -104,6 +104,65 @@ def test_resuming_equals_never_having_stopped_bit_for_bit(
     assert same(final[0].weights, final[1].weights)
     assert same(final[0].optimizer, final[1].optimizer)
     assert same(final[0].random, final[1].random)
+
+
+HALF = CONFIG.model_copy(update={"layers": 0.5})
+
+
+def free_memory(patch: pytest.MonkeyPatch, size: int) -> None:
+    patch.setattr("training.hardware.free_bytes", lambda _device: size)
+
+
+def test_a_run_that_kept_nothing_of_the_frozen_layers_keeps_nothing_after_a_resume(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_memory(monkeypatch, 1000)
+    whole = train(tmp_path / "whole", config=HALF)
+    train(tmp_path / "parts", StopAt(6), config=HALF)
+    free_memory(monkeypatch, 10**10)
+    part = train(tmp_path / "parts", config=HALF)
+    assert part.resumed_from and part.finished
+    assert part.kept_tokens == 0
+    assert same(part.weights, whole.weights)
+
+
+def test_a_run_that_kept_the_frozen_layers_goes_on_only_with_them(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_memory(monkeypatch, 10**10)
+    whole = train(tmp_path / "whole", config=HALF)
+    stopped = train(tmp_path / "parts", StopAt(6), config=HALF)
+    free_memory(monkeypatch, 1000)
+    with pytest.raises(NoRoomToKeepError, match=f"up to step {stopped.step} the run kept") as failure:
+        train(tmp_path / "parts", config=HALF)
+    assert "Free memory" in failure.value.hint
+    # Where nothing is left to learn, nothing has to be kept.
+    assert train(tmp_path / "whole", config=HALF).step == whole.step
+    free_memory(monkeypatch, 10**10)
+    part = train(tmp_path / "parts", config=HALF)
+    assert part.resumed_from == stopped.step
+    assert part.kept_tokens > 0
+    assert same(part.weights, whole.weights)
+
+
+class DrawingStop(StopAt):
+    """Takes from the random numbers at each look, as a step might."""
+
+    @property
+    def requested(self) -> bool:  # type: ignore[override]
+        torch.rand(3)
+        return super().requested
+
+
+def test_a_resume_puts_the_random_generators_back(train: Callable[..., Trained], tmp_path: Path) -> None:
+    train(tmp_path, DrawingStop(6))
+    saved = Checkpoints(tmp_path / "checkpoints", "one").latest()
+    assert saved is not None
+    train(tmp_path / "another", StopAt(0))
+    # A process that begins is elsewhere in the random numbers than the one that was stopped.
+    assert not torch.equal(torch.get_rng_state(), saved.random["cpu"])
+    train(tmp_path, StopAt(0))
+    assert same(random_states(), saved.random)
 
 
 def test_same_seed_same_curve_other_seed_another(train: Callable[..., Trained], tmp_path: Path) -> None:
