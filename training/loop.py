@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from training.errors import LastingError
 from training.gradients import Gradients
 from training.job import Config
 from training.layout import pack
-from training.objective import Objective, first_epoch, mean_loss
+from training.objective import Objective, first_epoch, mean_loss, without_number
 from training.progress import Reporter
 from training.prompt import Example
 from training.ranks import KeepLower, Ranks
@@ -32,19 +32,20 @@ from training.student import Student
 
 _log = logging.getLogger(__name__)
 
+_NAMED = 8
+"""So many rows are named in a message."""
+
 
 class TrainingError(LastingError):
-    """Training cannot go on; `hint` says what to change."""
+    """Training cannot go on, for a loss or a gradient is no number; `hint` says what to change."""
 
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.hint = hint
+    hint = "Lower the learning rate, or look at the rows; the last checkpoint before this step is kept."
 
 
 class NoRoomToKeepError(Exception):
     """A resumed run kept what the frozen layers give, and has no room for it now; `hint` says what to do."""
 
-    hint = "Free memory and resume: it goes on from its checkpoint. To learn without what was kept, begin a new run."
+    hint = "Free memory and resume. To learn without what was kept, begin a new run."
 
     def __init__(self, step: int) -> None:
         super().__init__(
@@ -242,7 +243,8 @@ class Loop:
                     return True
                 self.stop.check()
                 self._train_step()
-                if time.monotonic() - self._saved_at > self.checkpoint_seconds:
+                # Before a validation nothing is saved: that saves by itself, and only what has a loss.
+                if not self._to_validate and time.monotonic() - self._saved_at > self.checkpoint_seconds:
                     self._save()
         except StopRequestedError:
             # Where the last step is done and its validation is not, that is taken after the resume.
@@ -282,11 +284,10 @@ class Loop:
         loss = self.ranks.learn(stage.training, batch, self.parameters.values(), share)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            rows = ", ".join(str(self.objective.names[index]) for index in batch[:8])
+            rows = _named(self.objective, batch, self._gradients.without_number(batch))
             raise TrainingError(
-                f"the {stage.loss.replace('_', ' ')} became {loss} and the gradient's norm {norm} "
-                f"at step {self.step + 1} of {self.steps}, over the rows {rows}",
-                "lower the learning rate; the last checkpoint before this step is kept",
+                f"the {_in_words(stage.loss)} became {loss} and the gradient's norm {norm} "
+                f"at step {self.step + 1} of {self.steps}, over {rows}"
             )
         self.optimizer.step()
         self.step += 1
@@ -311,10 +312,20 @@ class Loop:
 
         Raises:
             StopRequestedError: someone asked to stop.
+            TrainingError: the validation loss is no number.
         """
         assert self.validation is not None, "without validation there are no marks"
         stage = self.objective.stage
         loss = mean_loss(self.validation, self._after_row)
+        if not math.isfinite(loss):
+            everything = range(len(self.validation.names))
+            message = f"the {_in_words(stage.validation_loss)} became {loss}; each row is looked at alone"
+            self.reporter.write(stage.validating, step=self.step, steps=self.steps, message=message)
+            found = without_number(self.validation, everything, lambda _: self.stop.check())
+            raise TrainingError(
+                f"the {_in_words(stage.validation_loss)} became {loss} at step {self.step} of {self.steps}, "
+                f"over {_named(self.validation, everything, found)}"
+            )
         macro_f1 = self.judge.macro_f1(self.student) if self.judge else None
         self.validated = self.step
         best = is_better(loss, macro_f1, self.best)
@@ -329,10 +340,7 @@ class Loop:
             "" if macro_f1 is None else f", macro-F1 {macro_f1:.4f}",
             " (best)" if best else "",
         )
-        losses: dict[str, Any] = {
-            stage.loss: self.last_loss,
-            stage.validation_loss: loss if math.isfinite(loss) else None,
-        }
+        losses: dict[str, Any] = {stage.loss: self.last_loss, stage.validation_loss: loss}
         self.reporter.write(
             stage.validating,
             step=self.step,
@@ -422,3 +430,21 @@ class Loop:
             by_number.setdefault(numbers[name], {})[quantity] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": by_number, "param_groups": groups})
+
+
+def _named(objective: Objective, batch: Sequence[int], found: Iterable[int]) -> str:
+    """The rows that are found to have no number; all of them, where none has none by itself."""
+    ids = list(dict.fromkeys(str(objective.names[index]) for index in found))
+    if not ids:
+        every = dict.fromkeys(str(objective.names[index]) for index in batch)
+        return f"rows of which none alone does it: {_listed(list(every))}"
+    return f"the row{'s' if len(ids) > 1 else ''} {_listed(ids)}"
+
+
+def _in_words(field: str) -> str:
+    return field.replace("_", " ")
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = len(ids) - _NAMED
+    return ", ".join(ids[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")

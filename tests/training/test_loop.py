@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +349,72 @@ def test_a_loss_that_is_no_number_stops_with_step_and_rows(
     latest = Checkpoints(tmp_path / "checkpoints", "one").latest()
     assert latest is not None
     assert latest.step == 3
+
+
+def poisoned(examples: Sequence[Example], rows: Sequence[int]) -> list[Example]:
+    """The examples, of which some count in the loss with a weight that makes it no number."""
+    return [replace(one, weight=math.nan) if index in rows else one for index, one in enumerate(examples)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([5], r"the loss became nan .* at step 1 of \d+, over the row r5$"),
+        (range(10), r"over the rows (r\d, ){7}r\d and 2 more$"),
+    ],
+)
+def test_the_rows_that_make_the_loss_no_number_are_named_and_no_others(
+    train: Callable[..., Trained],
+    examples: list[Example],
+    tmp_path: Path,
+    rows: Sequence[int],
+    said: str,
+) -> None:
+    config = CONFIG.model_copy(update={"batch_size": len(examples)})
+    with pytest.raises(TrainingError, match=said):
+        train(tmp_path, config=config, examples=poisoned(examples, rows))
+
+
+def test_a_row_whose_gradients_alone_are_no_numbers_is_named(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(self: Gradients, batch: Sequence[int], share: Sequence[int]) -> float:
+        loss = original(self, batch, share)
+        if 7 in share:
+            last = list(self._parameters.values())[-1]
+            last.grad = torch.full_like(last, math.inf)
+        return loss
+
+    original = Gradients.add
+    monkeypatch.setattr(Gradients, "add", add)
+    with pytest.raises(TrainingError, match=r"the gradient's norm inf at step \d+ of \d+, over the row r7$"):
+        train(tmp_path)
+
+
+def test_rows_of_which_none_alone_makes_the_loss_no_number_are_said_to_be_so(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gradients, "without_number", lambda _self, _batch: [])
+    monkeypatch.setattr(Gradients, "add", lambda *_: math.nan)
+    with pytest.raises(
+        TrainingError, match=r"over rows of which none alone does it: r\d+, r\d+, r\d+, r\d+$"
+    ):
+        train(tmp_path)
+
+
+def test_a_validation_loss_that_is_no_number_stops_with_step_and_rows(
+    train: Callable[..., Trained], renderer: Renderer, tmp_path: Path
+) -> None:
+    held_out = poisoned(examples_of(renderer, make_rows(6, analysis=False)), [1, 4])
+    said = r"the validation loss became nan at step (\d+) of (\d+), over the rows 1, 4$"
+    with pytest.raises(TrainingError, match=said) as failure:
+        train(tmp_path, validation=held_out, checkpoint_seconds=0.0)
+    first = min(validation_steps(steps_in(len(examples_of(renderer, make_rows(12))), CONFIG), 4))
+    assert f"at step {first} of" in str(failure.value)
+    latest = Checkpoints(tmp_path / "checkpoints", "one").latest()
+    # That step's weights are not known to be good, so they are not what is gone on from.
+    assert latest is not None
+    assert latest.step == first - 1
 
 
 def test_the_learning_rate_rises_then_falls_to_a_tenth() -> None:
