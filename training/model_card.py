@@ -133,7 +133,7 @@ def _figures(card: Card, validation: Mapping[str, Any] | None) -> str:
             f"`{code}`",
             f"{found['support']:,}",
             f"{card.thresholds[code]:.4f}",
-            _figure(found["f1"] if found["support"] else None),
+            _figure(found["f1"]),
             _figure(found["auprc"]),
         )
         for code, found in validation["categories"].items()

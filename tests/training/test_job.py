@@ -111,7 +111,13 @@ def test_the_card_and_the_metrics_hold_thresholds(done: Path) -> None:
     assert card.thresholds == metrics["model"]["thresholds"]
     assert metrics["base"]["thresholds"].keys() == card.thresholds.keys()
     assert metrics["model"]["validation"]["categories"]["scam"]["support"] == 3
-    assert metrics["model"]["validation"]["categories"]["xq"]["auprc"] is None
+    validation = metrics["model"]["validation"]
+    # Of a category that no validation post has nothing is known, and the averages leave it out.
+    assert validation["categories"]["xq"]["support"] == 0
+    assert validation["categories"]["xq"]["auprc"] is None
+    assert validation["categories"]["xq"]["f1"] is None
+    found = [category["f1"] for category in validation["categories"].values() if category["support"]]
+    assert validation["macro_f1"] == pytest.approx(sum(found) / len(found))
 
 
 def test_a_done_job_is_not_done_again(done: Path) -> None:
