@@ -33,12 +33,21 @@ class PromptMismatchError(AdapterError):
 
 
 class BaseModelCard(BaseModel):
-    """Which base model an adapter belongs to."""
+    """Which base model an adapter belongs to.
+
+    `weights_hash` is None in the cards of adapters that were written before it was taken.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     config_hash: str
+    weights_hash: str | None = None
+
+    @classmethod
+    def of(cls, name: str, folder: Path) -> BaseModelCard:
+        """The card of the base model in a folder, under the name that it is to have."""
+        return cls(name=name, config_hash=config_hash(folder), weights_hash=weights_hash(folder))
 
 
 class Card(BaseModel):
@@ -96,6 +105,14 @@ class Card(BaseModel):
                 f"the adapter was trained on {self.base_model.name}; "
                 f"the base model in {base_model} is another. Choose that one"
             )
+        learned, here = self.base_model.weights_hash, weights_hash(base_model)
+        if learned is not None and learned != here:
+            raise AdapterError(
+                f"the adapter was trained over weights of {self.base_model.name} with the hash "
+                f"{learned[:12]}…; those in {base_model} have the same configuration and the hash "
+                f"{here[:12]}…. "
+                "Put the base model's weights there as they were, or train again over these"
+            )
         require_prompt(renderer, self.prompt_hash, self.config.answers)
 
 
@@ -137,3 +154,29 @@ def config_hash(base_model: Path) -> str:
     for name in ("transformers_version", "_name_or_path", "_model_name_or_path"):
         config.pop(name, None)
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+_SAMPLES, _SAMPLE_BYTES = 64, 4096
+_LONGEST_HEADER = 100_000_000
+"""Bytes, by safetensors' own limit."""
+
+
+def weights_hash(base_model: Path) -> str:
+    """sha256 (hex) of a base model's weights, at the cost of a few hundred small reads.
+
+    Of each safetensors file these are hashed: name, size, header (the tensors' names, types, shapes
+    and places), and 64 evenly spaced samples of 4 KiB, the file's last bytes among them. So any other
+    model, and one that was trained further, merged, quantised or cut short, has another hash. What
+    changes a few weights between two samples has not: it tells one model from another and is no seal.
+    """
+    found = hashlib.sha256()
+    for path in sorted(base_model.glob("*.safetensors")):
+        size = path.stat().st_size
+        found.update(json.dumps([path.name, size]).encode())
+        with path.open("rb", buffering=0) as file:
+            length = int.from_bytes(file.read(8), "little")
+            found.update(file.read(min(length, _LONGEST_HEADER)))
+            for sample in range(_SAMPLES):
+                file.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+                found.update(file.read(_SAMPLE_BYTES))
+    return found.hexdigest()

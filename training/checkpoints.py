@@ -3,8 +3,9 @@
     checkpoints/step-00000120/  tensors.safetensors   LoRA weights, best weights, optimiser, random state
                                 state.json            counters, what run it is of, its files' sizes
 
-One is made aside, synced and renamed. `state.json` is written last and lists the sizes, so that
-one that was copied half is not taken for complete either. A new one replaces the one before it.
+One is made aside, synced and renamed to a name that none has yet: a step's second is called
+`step-00000120-2`. Only then the one before it goes, so at each moment one is complete. `state.json`
+is written last and lists the sizes, so that one that was copied half is not taken for complete either.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from training.files import sync_folder
 
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
-_NAME = re.compile(r"step-\d{8}")
+_NAME = re.compile(r"step-(\d{8})(?:-(\d+))?")
 
 
 @dataclass(slots=True)
@@ -53,6 +54,8 @@ class Snapshot:
         optimizer: the optimiser's state by parameter and quantity.
         random: states of the random generators by device.
         row_tokens: the budget of a packed row; another one would round differently.
+        kept_lower: whether what the frozen layers give is kept, which rounds differently too; None
+            where the checkpoint does not say.
         best: None before the first validation.
     """
 
@@ -63,6 +66,7 @@ class Snapshot:
     row_tokens: int
     random: dict[str, Tensor] = field(default_factory=dict)
     best: Best | None = None
+    kept_lower: bool | None = None
 
 
 class Checkpoints:
@@ -83,16 +87,13 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; the one before stays and nothing half-written does.
         """
-        target = self.folder / f"step-{snapshot.step:08d}"
+        target = self._unused(snapshot.step)
         aside = self.folder / f".{target.name}.partial"
         self.folder.mkdir(parents=True, exist_ok=True)
         self._drop_partial()
         try:
             aside.mkdir()
             self._write(aside, snapshot)
-            # A step's second checkpoint holds more (its validation); a folder cannot be renamed over another.
-            if target.exists():
-                target.rename(self.folder / f".{target.name}.old.partial")
             aside.rename(target)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
@@ -101,16 +102,20 @@ class Checkpoints:
         for other in self._all():
             if other != target:
                 shutil.rmtree(other, ignore_errors=True)
-        self._drop_partial()
         return target
 
     def latest(self) -> Snapshot | None:
         """The newest complete checkpoint of this run, or None."""
-        for folder in sorted(self._all(), reverse=True):
+        for folder in sorted(self._all(), key=_number, reverse=True):
             state = _complete_state(folder)
             if state is not None and state["identity"] == self._identity:
                 return _read(folder, state)
         return None
+
+    def _unused(self, step: int) -> Path:
+        """Where a step's next checkpoint goes: a step's second holds more (its validation)."""
+        later = max((number for of, number in map(_number, self._all()) if of == step), default=0) + 1
+        return self.folder / (f"step-{step:08d}" if later == 1 else f"step-{step:08d}-{later}")
 
     def _all(self) -> list[Path]:
         if not self.folder.is_dir():
@@ -129,6 +134,7 @@ class Checkpoints:
             "step": snapshot.step,
             "validated": snapshot.validated,
             "row_tokens": snapshot.row_tokens,
+            "kept_lower": snapshot.kept_lower,
         }
         if snapshot.best is not None:
             tensors |= _prefixed("best", snapshot.best.weights)
@@ -139,6 +145,13 @@ class Checkpoints:
         _write_synced(folder / _TENSORS, content)
         state["sizes"] = {_TENSORS: len(content)}
         _write_synced(folder / _STATE, json.dumps(state).encode())
+
+
+def _number(folder: Path) -> tuple[int, int]:
+    """A checkpoint's step, and its number among those of that step."""
+    found = _NAME.fullmatch(folder.name)
+    assert found is not None, "only folders with such names are asked about"
+    return int(found[1]), int(found[2] or 1)
 
 
 def _write_synced(path: Path, content: bytes) -> None:
@@ -168,6 +181,7 @@ def _read(folder: Path, state: dict[str, Any]) -> Snapshot:
         row_tokens=state["row_tokens"],
         random=_under("random", tensors),
         best=Best(**best, weights=_under("best", tensors)) if best else None,
+        kept_lower=state.get("kept_lower"),
     )
 
 

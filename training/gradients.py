@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -44,6 +45,18 @@ class Gradients:
         """
         student, examples = self._objective.student, self._objective.examples_of(share)
         return in_rows_that_fit(student, examples, lambda: self._from_none(batch, share))
+
+    def without_number(self, batch: Sequence[int]) -> list[int]:
+        """Those of a batch whose loss or gradients, each computed alone, are not finite.
+
+        What is in place of gradients afterwards means nothing.
+        """
+        return [index for index in batch if not self._is_finite([index])]
+
+    def _is_finite(self, alone: Sequence[int]) -> bool:
+        loss = self.anew(alone, alone)
+        gradients = [weight.grad for weight in self._parameters.values() if weight.grad is not None]
+        return math.isfinite(loss) and bool(torch.nn.utils.get_total_norm(gradients).isfinite())
 
     def _from_none(self, batch: Sequence[int], share: Sequence[int]) -> float:
         # What an attempt that failed has added is gone.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from training.errors import LastingError
 from training.gradients import Gradients
 from training.job import Config
 from training.layout import pack
-from training.objective import Objective, first_epoch, mean_loss
+from training.objective import Objective, first_epoch, mean_loss, without_number
 from training.progress import Reporter
 from training.prompt import Example
 from training.ranks import KeepLower, Ranks
@@ -32,13 +32,26 @@ from training.student import Student
 
 _log = logging.getLogger(__name__)
 
+_NAMED = 8
+"""So many rows are named in a message."""
+
 
 class TrainingError(LastingError):
-    """Training cannot go on; `hint` says what to change."""
+    """Training cannot go on, for a loss or a gradient is no number; `hint` says what to change."""
 
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.hint = hint
+    hint = "Lower the learning rate, or look at the rows; the last checkpoint before this step is kept."
+
+
+class NoRoomToKeepError(Exception):
+    """A resumed run kept what the frozen layers give, and has no room for it now; `hint` says what to do."""
+
+    hint = "Free memory and resume. To learn without what was kept, begin a new run."
+
+    def __init__(self, step: int) -> None:
+        super().__init__(
+            f"up to step {step} the run kept what the frozen layers give, and there is no room for that now; "
+            "without it the run would go on otherwise than if it had never stopped"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +161,7 @@ class Loop:
         self.step = 0
         self.validated = 0
         self.best: Best | None = None
+        self.kept_lower: bool | None = None
         self.last_loss: float | None = None
         self._saved: tuple[int, int] | None = None
         self._saved_at = time.monotonic()
@@ -165,6 +179,7 @@ class Loop:
         Raises:
             TrainingError: the loss is no number any more.
             MemoryShortError: an example does not fit into memory alone.
+            NoRoomToKeepError: it goes on from a checkpoint, and not as it would have without a stop.
             OSError: the disk is full; the last complete checkpoint is intact.
         """
         resumed_from = self._resume()
@@ -196,30 +211,52 @@ class Loop:
         )
 
     def _keep_lower(self) -> None:
-        """Have the frozen layers computed once for each example: in its first batch's company."""
+        """Have the frozen layers computed once for each example: in its first batch's company.
+
+        What is kept is rounded in that company, so a resumed run keeps to what was decided at its
+        beginning, whatever memory is free now.
+
+        Raises:
+            NoRoomToKeepError: the run kept it before the stop, and cannot now.
+        """
+        if self.kept_lower is False:
+            return
         groups = first_epoch(self.objective, self.config)
         held_out: list[Sequence[Example]] = []
         if self.validation is not None:
             everything = self.validation.examples_of(range(len(self.validation.names)))
             held_out = [row.examples for row in pack(everything, self.student.row_tokens)]
-        if self._effort.keep_lower(groups, held_out):
+        kept = self._effort.keep_lower(groups, held_out)
+        if self.kept_lower and not kept and (self._to_validate or not self._at_end):
+            raise NoRoomToKeepError(self.step)
+        self.kept_lower = self.kept_lower or kept
+        if kept:
             self.ranks.send(KeepLower(self.objective.stage.training))
 
     def _to_the_end(self) -> bool:
         """Train; False where someone asked to stop before the end."""
         try:
             while True:
-                if self.step in self.marks and self.validated < self.step:
+                if self._to_validate:
                     self._validate()
-                if self.step == self.steps or self._out_of_patience:
+                if self._at_end:
                     return True
                 self.stop.check()
                 self._train_step()
-                if time.monotonic() - self._saved_at > self.checkpoint_seconds:
+                # Before a validation nothing is saved: that saves by itself, and only what has a loss.
+                if not self._to_validate and time.monotonic() - self._saved_at > self.checkpoint_seconds:
                     self._save()
         except StopRequestedError:
             # Where the last step is done and its validation is not, that is taken after the resume.
             return False
+
+    @property
+    def _to_validate(self) -> bool:
+        return self.step in self.marks and self.validated < self.step
+
+    @property
+    def _at_end(self) -> bool:
+        return self.step == self.steps or self._out_of_patience
 
     def batch(self, step: int) -> list[int]:
         """What a step learns, by index."""
@@ -247,11 +284,10 @@ class Loop:
         loss = self.ranks.learn(stage.training, batch, self.parameters.values(), share)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            rows = ", ".join(str(self.objective.names[index]) for index in batch[:8])
+            rows = _named(self.objective, batch, self._gradients.without_number(batch))
             raise TrainingError(
-                f"the {stage.loss.replace('_', ' ')} became {loss} and the gradient's norm {norm} "
-                f"at step {self.step + 1} of {self.steps}, over the rows {rows}",
-                "lower the learning rate; the last checkpoint before this step is kept",
+                f"the {_in_words(stage.loss)} became {loss} and the gradient's norm {norm} "
+                f"at step {self.step + 1} of {self.steps}, over {rows}"
             )
         self.optimizer.step()
         self.step += 1
@@ -276,10 +312,20 @@ class Loop:
 
         Raises:
             StopRequestedError: someone asked to stop.
+            TrainingError: the validation loss is no number.
         """
         assert self.validation is not None, "without validation there are no marks"
         stage = self.objective.stage
         loss = mean_loss(self.validation, self._after_row)
+        if not math.isfinite(loss):
+            everything = range(len(self.validation.names))
+            message = f"the {_in_words(stage.validation_loss)} became {loss}; each row is looked at alone"
+            self.reporter.write(stage.validating, step=self.step, steps=self.steps, message=message)
+            found = without_number(self.validation, everything, lambda _: self.stop.check())
+            raise TrainingError(
+                f"the {_in_words(stage.validation_loss)} became {loss} at step {self.step} of {self.steps}, "
+                f"over {_named(self.validation, everything, found)}"
+            )
         macro_f1 = self.judge.macro_f1(self.student) if self.judge else None
         self.validated = self.step
         best = is_better(loss, macro_f1, self.best)
@@ -294,10 +340,7 @@ class Loop:
             "" if macro_f1 is None else f", macro-F1 {macro_f1:.4f}",
             " (best)" if best else "",
         )
-        losses: dict[str, Any] = {
-            stage.loss: self.last_loss,
-            stage.validation_loss: loss if math.isfinite(loss) else None,
-        }
+        losses: dict[str, Any] = {stage.loss: self.last_loss, stage.validation_loss: loss}
         self.reporter.write(
             stage.validating,
             step=self.step,
@@ -345,6 +388,7 @@ class Loop:
                 row_tokens=self.student.row_tokens,
                 random=random_states(),
                 best=self.best,
+                kept_lower=self.kept_lower,
             )
         )
         self._saved = (self.step, self.validated)
@@ -361,6 +405,7 @@ class Loop:
         restore_random_states(snapshot.random)
         self.student.row_tokens = snapshot.row_tokens
         self.step, self.validated, self.best = snapshot.step, snapshot.validated, snapshot.best
+        self.kept_lower = snapshot.kept_lower
         self._saved = (self.step, self.validated)
         _log.info(
             "%s: going on from the checkpoint of step %d of %d",
@@ -385,3 +430,21 @@ class Loop:
             by_number.setdefault(numbers[name], {})[quantity] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": by_number, "param_groups": groups})
+
+
+def _named(objective: Objective, batch: Sequence[int], found: Iterable[int]) -> str:
+    """The rows that are found to have no number; all of them, where none has none by itself."""
+    ids = list(dict.fromkeys(str(objective.names[index]) for index in found))
+    if not ids:
+        every = dict.fromkeys(str(objective.names[index]) for index in batch)
+        return f"rows of which none alone does it: {_listed(list(every))}"
+    return f"the row{'s' if len(ids) > 1 else ''} {_listed(ids)}"
+
+
+def _in_words(field: str) -> str:
+    return field.replace("_", " ")
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = len(ids) - _NAMED
+    return ", ".join(ids[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")

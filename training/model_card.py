@@ -108,6 +108,8 @@ def _training(card: Card, hashes: Mapping[str, Any], train: Encoded) -> str:
     counts = [(f"`{code}`", f"{train.labels[code]:,}") for code in card.policy.codes]
     loss = "–" if card.validation_loss is None else f"{card.validation_loss:.4f}"
     facts = [("base model, configuration", card.base_model.config_hash), ("policy", card.policy_hash)]
+    if card.base_model.weights_hash is not None:
+        facts.insert(1, ("base model, weights in samples", card.base_model.weights_hash))
     facts += [("prompt", card.prompt_hash), ("job", str(hashes["job"]))]
     facts += [(name, digest) for name, digest in sorted(hashes["data"].items())]
     return "\n\n".join(
@@ -131,7 +133,7 @@ def _figures(card: Card, validation: Mapping[str, Any] | None) -> str:
             f"`{code}`",
             f"{found['support']:,}",
             f"{card.thresholds[code]:.4f}",
-            _figure(found["f1"] if found["support"] else None),
+            _figure(found["f1"]),
             _figure(found["auprc"]),
         )
         for code, found in validation["categories"].items()

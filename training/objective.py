@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -72,6 +73,18 @@ def mean_loss(objective: Objective, after_row: AfterRow) -> float:
     examples = objective.examples_of(everything)
     total = in_rows_that_fit(objective.student, examples, lambda: _sum(objective, everything, after_row))
     return total / objective.weight(everything)
+
+
+def without_number(objective: Objective, batch: Sequence[int], after_row: AfterRow) -> list[int]:
+    """Those of a batch whose loss, each computed alone, is not finite."""
+
+    def alone(index: int) -> float:
+        only = (index,)
+        return in_rows_that_fit(
+            objective.student, objective.examples_of(only), lambda: _sum(objective, only, after_row)
+        )
+
+    return [index for index in batch if not math.isfinite(alone(index))]
 
 
 @torch.no_grad()

@@ -238,7 +238,8 @@ def on_validation(
 ) -> dict[str, Any]:
     """Thresholds by code, and how good the scores are at them; nothing where no labels are known.
 
-    `temperature` is None where the posts cannot tell it (`training/calibration.py`).
+    `temperature` is None where the posts cannot tell it (`training/calibration.py`); a category that
+    no post has has no F1 and no AUPRC, and is in no macro average.
     """
     known = list(known_labels(rows, policy))
     if not known:
@@ -252,7 +253,7 @@ def on_validation(
         has, says = labels[:, column], named[:, column]
         categories[code] = {
             "support": int(has.sum()),
-            "f1": float(f1_score(has, says, zero_division=0.0)),
+            "f1": float(f1_score(has, says, zero_division=0.0)) if has.any() else None,
             "auprc": float(average_precision_score(has, scores[:, column])) if has.any() else None,
         }
     found = [values for values in categories.values() if values["support"]]

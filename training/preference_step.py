@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from training.checkpoints import Checkpoints
 from training.cost import counted, forward_work
 from training.job import PAIRS, VALIDATION_PAIRS, Config
-from training.loop import Loop, Trained
+from training.loop import Loop, Trained, TrainingError
 from training.objective import Objective, mean_loss
 from training.pairs import EncodedPairs
 from training.preference import Preferring
@@ -118,7 +119,7 @@ class PreferenceStep:
             validation_loss: of the present weights.
 
         Raises:
-            TrainingError: the loss is no number any more.
+            TrainingError: a loss is no number any more.
             StopRequestedError: someone asked to stop; a checkpoint holds the steps that are done.
         """
         self._reporter.begin()
@@ -133,6 +134,8 @@ class PreferenceStep:
             raise StopRequestedError
         self._student.set_adapter_weights(trained.weights)
         loss_after = None if self._taught is None else mean_loss(self._taught, self._after_row)
+        if loss_after is not None and not math.isfinite(loss_after):
+            raise TrainingError(f"the validation loss became {loss_after} by the preference step")
         return Preferred(
             trained,
             Change(validation_loss, loss_after),

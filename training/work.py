@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from training import base_model, hardware, methods
-from training.adapter import BaseModelCard, Card, config_hash, require_form, require_prompt
+from training.adapter import BaseModelCard, Card, require_form, require_prompt
 from training.balance import balanced
 from training.checkpoints import Checkpoints
 from training.cost import Shape
@@ -51,14 +51,10 @@ class _Work:
     reporter: Reporter
     stop: Stop
     base: Path
+    base_card: BaseModelCard
     renderer: Renderer
     device: torch.device
     ranks: Ranks
-
-    @property
-    def base_name(self) -> str:
-        """What the base model is called where it is written down."""
-        return base_model.DEFAULT_NAME if self.job.base_model == "default" else self.job.base_model
 
 
 def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop, ranks: Ranks) -> None:
@@ -78,12 +74,15 @@ def work(job: Job, folder: Path, record: Record, reporter: Reporter, stop: Stop,
         base = base_model.resolve(job.base_model, base_model.default_cache())
     with record.phase("loading"):
         renderer = Renderer(base, job.policy)
+        name = base_model.DEFAULT_NAME if job.base_model == "default" else job.base_model
+        base_card = BaseModelCard.of(name, base)
         record.about["base_model"] = {
             "name": job.base_model,
             "folder": str(base),
-            "config": config_hash(base),
+            "config": base_card.config_hash,
+            "weights": base_card.weights_hash,
         }
-    at_work = _Work(job, folder, record, reporter, stop, base, renderer, device, ranks)
+    at_work = _Work(job, folder, record, reporter, stop, base, base_card, renderer, device, ranks)
     try:
         _train(at_work) if job.kind == "train" else _score(at_work)
     finally:
@@ -105,7 +104,7 @@ def _train(at: _Work) -> None:
             require_form(written_form(form), set(train.forms))
         at.reporter.write("loading", message="weights")
         at.ranks.send(Begin(at.folder, at.base))
-        student = methods.begin(at.base, config, at.device, at.base_name)
+        student = methods.begin(at.base, config, at.device, at.base_card.name)
         at.record.about["hardware"]["weights"] = methods.precision(config, at.device)
         at.stop.check()
         scorer = _scorer(at, sets, form, config.max_length)
@@ -147,7 +146,7 @@ def _train(at: _Work) -> None:
         prompt_hash=at.record.hashes["prompt"],
         policy=job.policy,
         policy_hash=job.policy.hash,
-        base_model=BaseModelCard(name=at.base_name, config_hash=config_hash(at.base)),
+        base_model=at.base_card,
         forms=tuple(sorted(set(train.forms))),
         form=form,
         max_labels=job.max_labels,
@@ -232,7 +231,8 @@ def scored_form(job: Job, forms: Sequence[Form]) -> Form:
 def _identity(at: _Work, stage: str) -> str:
     """What must be the same for a checkpoint to be gone on from."""
     hashes = at.record.hashes
-    parts = [hashes["job"], hashes["data"], hashes["prompt"], config_hash(at.base)]
+    base = [at.base_card.config_hash, at.base_card.weights_hash]
+    parts = [hashes["job"], hashes["data"], hashes["prompt"], *base]
     return json.dumps([stage, *parts], sort_keys=True)
 
 

@@ -23,7 +23,7 @@ import torch
 
 from tests.training.conftest import POLICY, make_rows, write_job, write_rows
 from training.__main__ import main
-from training.adapter import Card, PromptMismatchError
+from training.adapter import Card, PromptMismatchError, weights_hash
 from training.continuation import Prefix
 from training.data import Row
 from training.job import Config, Job
@@ -111,7 +111,13 @@ def test_the_card_and_the_metrics_hold_thresholds(done: Path) -> None:
     assert card.thresholds == metrics["model"]["thresholds"]
     assert metrics["base"]["thresholds"].keys() == card.thresholds.keys()
     assert metrics["model"]["validation"]["categories"]["scam"]["support"] == 3
-    assert metrics["model"]["validation"]["categories"]["xq"]["auprc"] is None
+    validation = metrics["model"]["validation"]
+    # Of a category that no validation post has nothing is known, and the averages leave it out.
+    assert validation["categories"]["xq"]["support"] == 0
+    assert validation["categories"]["xq"]["auprc"] is None
+    assert validation["categories"]["xq"]["f1"] is None
+    found = [category["f1"] for category in validation["categories"].values() if category["support"]]
+    assert validation["macro_f1"] == pytest.approx(sum(found) / len(found))
 
 
 def test_a_done_job_is_not_done_again(done: Path) -> None:
@@ -190,6 +196,53 @@ def test_an_adapter_of_another_base_model_is_refused(done: Path, tiny: Path, tmp
     score_job(tmp_path / "job", other, done / "adapter")
     assert do(tmp_path / "job") == 1
     assert "the base model in" in result_of(tmp_path / "job")["reason"]
+
+
+def other_weights(tiny: Path, folder: Path) -> Path:
+    """The tiny model with one of its tensors trained further."""
+    shutil.copytree(tiny, folder)
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    weights["model.layers.1.mlp.up_proj.weight"] *= 1.01
+    safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_an_adapter_over_other_weights_of_the_same_configuration_is_refused(
+    done: Path, tiny: Path, tmp_path: Path
+) -> None:
+    card = Card.read(done / "adapter")
+    assert card.base_model.weights_hash == result_of(done)["base_model"]["weights"] == weights_hash(tiny)
+    other = other_weights(tiny, tmp_path / "other")
+    score_job(tmp_path / "job", other, done / "adapter")
+    assert do(tmp_path / "job") == 1
+    result = result_of(tmp_path / "job")
+    assert "have the same configuration and the hash" in result["reason"]
+    assert "train again" in result["reason"]
+    assert result["fails_again"]
+    assert result["base_model"]["weights"] == weights_hash(other)
+    assert not (tmp_path / "job" / "predictions").exists()
+    # Adapters of before do not say over which weights they learned.
+    adapter = shutil.copytree(done / "adapter", tmp_path / "before")
+    document = json.loads((adapter / "overrule.json").read_text())
+    del document["base_model"]["weights_hash"]
+    (adapter / "overrule.json").write_text(json.dumps(document))
+    score_job(tmp_path / "old", other, adapter)
+    assert do(tmp_path / "old") == 0
+
+
+def test_the_hash_of_weights_sees_names_sizes_headers_and_samples(tmp_path: Path) -> None:
+    def hashed(name: str, values: torch.Tensor, file: str = "model.safetensors") -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        safetensors.torch.save_file({name: values}, folder / file)
+        return weights_hash(folder)
+
+    values = torch.arange(300_000, dtype=torch.float32)
+    changed = [values + 1, values[:-1], values.to(torch.float16), torch.cat([values[:-1], values[:1]])]
+    found = [hashed("a", values), *(hashed("a", each) for each in changed)]
+    found += [hashed("b", values), hashed("a", values, "model-1.safetensors")]
+    assert len(set(found)) == len(found)
+    assert hashed("a", values) == found[0]
 
 
 @pytest.mark.parametrize("answers", ["both", "reasoned", "explained"])

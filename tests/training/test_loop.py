@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,11 @@ import pytest
 import torch
 
 from tests.training.conftest import examples_of, make_rows
-from training.checkpoints import Best, Checkpoints, Snapshot
+from training.checkpoints import Best, Checkpoints, Snapshot, random_states
 from training.cost import steps_in
 from training.gradients import Gradients
 from training.job import Config
-from training.loop import Loop, Trained, TrainingError
+from training.loop import Loop, NoRoomToKeepError, Trained, TrainingError
 from training.objective import Teaching
 from training.progress import Phase, Reporter, read
 from training.prompt import Example, Renderer
@@ -104,6 +106,65 @@ def test_resuming_equals_never_having_stopped_bit_for_bit(
     assert same(final[0].weights, final[1].weights)
     assert same(final[0].optimizer, final[1].optimizer)
     assert same(final[0].random, final[1].random)
+
+
+HALF = CONFIG.model_copy(update={"layers": 0.5})
+
+
+def free_memory(patch: pytest.MonkeyPatch, size: int) -> None:
+    patch.setattr("training.hardware.free_bytes", lambda _device: size)
+
+
+def test_a_run_that_kept_nothing_of_the_frozen_layers_keeps_nothing_after_a_resume(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_memory(monkeypatch, 1000)
+    whole = train(tmp_path / "whole", config=HALF)
+    train(tmp_path / "parts", StopAt(6), config=HALF)
+    free_memory(monkeypatch, 10**10)
+    part = train(tmp_path / "parts", config=HALF)
+    assert part.resumed_from and part.finished
+    assert part.kept_tokens == 0
+    assert same(part.weights, whole.weights)
+
+
+def test_a_run_that_kept_the_frozen_layers_goes_on_only_with_them(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_memory(monkeypatch, 10**10)
+    whole = train(tmp_path / "whole", config=HALF)
+    stopped = train(tmp_path / "parts", StopAt(6), config=HALF)
+    free_memory(monkeypatch, 1000)
+    with pytest.raises(NoRoomToKeepError, match=f"up to step {stopped.step} the run kept") as failure:
+        train(tmp_path / "parts", config=HALF)
+    assert "Free memory" in failure.value.hint
+    # Where nothing is left to learn, nothing has to be kept.
+    assert train(tmp_path / "whole", config=HALF).step == whole.step
+    free_memory(monkeypatch, 10**10)
+    part = train(tmp_path / "parts", config=HALF)
+    assert part.resumed_from == stopped.step
+    assert part.kept_tokens > 0
+    assert same(part.weights, whole.weights)
+
+
+class DrawingStop(StopAt):
+    """Takes from the random numbers at each look, as a step might."""
+
+    @property
+    def requested(self) -> bool:  # type: ignore[override]
+        torch.rand(3)
+        return super().requested
+
+
+def test_a_resume_puts_the_random_generators_back(train: Callable[..., Trained], tmp_path: Path) -> None:
+    train(tmp_path, DrawingStop(6))
+    saved = Checkpoints(tmp_path / "checkpoints", "one").latest()
+    assert saved is not None
+    train(tmp_path / "another", StopAt(0))
+    # A process that begins is elsewhere in the random numbers than the one that was stopped.
+    assert not torch.equal(torch.get_rng_state(), saved.random["cpu"])
+    train(tmp_path, StopAt(0))
+    assert same(random_states(), saved.random)
 
 
 def test_same_seed_same_curve_other_seed_another(train: Callable[..., Trained], tmp_path: Path) -> None:
@@ -290,6 +351,72 @@ def test_a_loss_that_is_no_number_stops_with_step_and_rows(
     assert latest.step == 3
 
 
+def poisoned(examples: Sequence[Example], rows: Sequence[int]) -> list[Example]:
+    """The examples, of which some count in the loss with a weight that makes it no number."""
+    return [replace(one, weight=math.nan) if index in rows else one for index, one in enumerate(examples)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([5], r"the loss became nan .* at step 1 of \d+, over the row r5$"),
+        (range(10), r"over the rows (r\d, ){7}r\d and 2 more$"),
+    ],
+)
+def test_the_rows_that_make_the_loss_no_number_are_named_and_no_others(
+    train: Callable[..., Trained],
+    examples: list[Example],
+    tmp_path: Path,
+    rows: Sequence[int],
+    said: str,
+) -> None:
+    config = CONFIG.model_copy(update={"batch_size": len(examples)})
+    with pytest.raises(TrainingError, match=said):
+        train(tmp_path, config=config, examples=poisoned(examples, rows))
+
+
+def test_a_row_whose_gradients_alone_are_no_numbers_is_named(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(self: Gradients, batch: Sequence[int], share: Sequence[int]) -> float:
+        loss = original(self, batch, share)
+        if 7 in share:
+            last = list(self._parameters.values())[-1]
+            last.grad = torch.full_like(last, math.inf)
+        return loss
+
+    original = Gradients.add
+    monkeypatch.setattr(Gradients, "add", add)
+    with pytest.raises(TrainingError, match=r"the gradient's norm inf at step \d+ of \d+, over the row r7$"):
+        train(tmp_path)
+
+
+def test_rows_of_which_none_alone_makes_the_loss_no_number_are_said_to_be_so(
+    train: Callable[..., Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gradients, "without_number", lambda _self, _batch: [])
+    monkeypatch.setattr(Gradients, "add", lambda *_: math.nan)
+    with pytest.raises(
+        TrainingError, match=r"over rows of which none alone does it: r\d+, r\d+, r\d+, r\d+$"
+    ):
+        train(tmp_path)
+
+
+def test_a_validation_loss_that_is_no_number_stops_with_step_and_rows(
+    train: Callable[..., Trained], renderer: Renderer, tmp_path: Path
+) -> None:
+    held_out = poisoned(examples_of(renderer, make_rows(6, analysis=False)), [1, 4])
+    said = r"the validation loss became nan at step (\d+) of (\d+), over the rows 1, 4$"
+    with pytest.raises(TrainingError, match=said) as failure:
+        train(tmp_path, validation=held_out, checkpoint_seconds=0.0)
+    first = min(validation_steps(steps_in(len(examples_of(renderer, make_rows(12))), CONFIG), 4))
+    assert f"at step {first} of" in str(failure.value)
+    latest = Checkpoints(tmp_path / "checkpoints", "one").latest()
+    # That step's weights are not known to be good, so they are not what is gone on from.
+    assert latest is not None
+    assert latest.step == first - 1
+
+
 def test_the_learning_rate_rises_then_falls_to_a_tenth() -> None:
     config = Config(precision="float32", learning_rate=1.0e-3, warmup=0.1)
     rates = [learning_rate(step, 100, config) for step in range(100)]
@@ -350,6 +477,47 @@ def test_the_same_step_can_be_saved_again(tmp_path: Path) -> None:
     latest = checkpoints.latest()
     assert latest is not None
     assert latest.validated == 4
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("moment", ["before the rename", "after the rename"])
+def test_a_step_saved_again_is_never_without_a_complete_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    checkpoints = Checkpoints(tmp_path, "one")
+    checkpoints.save(snapshot(5))
+
+    class KilledError(BaseException):
+        pass
+
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name.startswith("."):
+            return rename(path, target)
+        if moment == "after the rename":
+            rename(path, target)
+        raise KilledError
+
+    monkeypatch.setattr(Path, "rename", killed)
+    # As after a kill, nothing that was to be tidied is.
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    again = snapshot(5)
+    again.validated = 4
+    with pytest.raises(KilledError):
+        checkpoints.save(again)
+    monkeypatch.undo()
+    latest = Checkpoints(tmp_path, "one").latest()
+    assert latest is not None
+    assert latest.validated == (5 if moment == "before the rename" else 4)
+    # However often a step is saved, the last one counts, and the others go.
+    for validated in range(10):
+        later = snapshot(5)
+        later.validated = validated
+        checkpoints.save(later)
+        latest = checkpoints.latest()
+        assert latest is not None
+        assert latest.validated == validated
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -230,7 +230,7 @@ def step_of(tiny: Path, renderer: Renderer, pairs: EncodedPairs) -> Callable[...
             student,
             pairs,
             validation if options.get("validated", True) else EncodedPairs(),
-            Teaching(student, pairs.examples[::2], range(len(pairs.pairs))),
+            Teaching(student, options.get("taught", pairs.examples[::2]), range(len(pairs.pairs))),
             config,
             checkpoints=Checkpoints(folder / "checkpoints", "one"),
             reporter=options.pop("reporter", None) or Reporter(folder / "progress.jsonl"),
@@ -312,6 +312,14 @@ def test_a_loss_that_is_no_number_stops_with_step_and_rows(
         next(iter(student.trained_parameters().values())).fill_(float("nan"))
     with pytest.raises(TrainingError, match=r"the preference loss became nan .* at step 1 of .* rows pr\d"):
         loop.run()
+
+
+def test_a_validation_loss_that_the_step_makes_no_number_is_refused(
+    step_of: Callable[..., tuple[Student, Preferred]], pairs: EncodedPairs, tmp_path: Path
+) -> None:
+    first, *others = pairs.examples[::2]
+    with pytest.raises(TrainingError, match="the validation loss became nan by the preference step"):
+        step_of(tmp_path, taught=[replace(first, weight=float("nan")), *others])
 
 
 def test_the_time_left_knows_of_the_whole_step(
