@@ -329,6 +329,8 @@ def _languages(results: Results) -> Section | None:
     known = dict.fromkeys(of.language for of in results.sets if of.language is not None)
     if not known:
         return None
+    whole = any(one.cell.size == "all" for one in results.scored)
+    size, words = ("all", "with all their rows") if whole else ("matched", "with as many rows")
     sentences, rows = [], []
     for language in known:
         sets = [of for of in results.sets if of.language == language]
@@ -336,14 +338,14 @@ def _languages(results: Results) -> Section | None:
             one
             for of in sets
             for one in _on(results, of)
-            if one.by_itself and one.cell.leave_out is None and one.cell.size == "all"
+            if one.by_itself and one.cell.leave_out is None and one.cell.size == size
         ]
         estimate = level(found, lambda one: one.any_violation)
         names = ", ".join(of.name for of in sets)
         sentences.append(f"In {language} ({names}): F1 on any violation {span(estimate)}.")
         rows.append((str(language), names, Shown(estimate)))
     heads = ("language", "sets", "F1 on any violation")
-    table = Table("Mean over all students with all their rows, and over the sets.", heads, tuple(rows))
+    table = Table(f"Mean over all students {words}, and over the sets.", heads, tuple(rows))
     return Section("Other languages", tuple(sentences), (table,))
 
 

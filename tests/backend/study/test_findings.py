@@ -113,6 +113,8 @@ def test_more_posts_and_other_languages_and_a_category_never_shown() -> None:
     english, other = section(found, "Other languages").sentences
     assert english.startswith("In en (test): F1 on any violation .")
     assert other.startswith("In de (hasoc): F1 on any violation .")
+    matched = results(*(replace(one, cell=replace(one.cell, rows=9, matched=True)) for one in large))
+    assert section(matched, "Other languages").sentences[0].startswith("In en (test): F1 on any violation .")
     [unseen] = section(found, "A category that training never showed").sentences
     assert unseen.startswith("Scam on test, never shown in training: AUPRC .")
     assert "where it was shown: −." in unseen and "To guess would give ." in unseen
