@@ -123,7 +123,6 @@ def _tree(
     # Edges sorted by node, so that the head can go through the states in pieces.
     order = sorted(range(len(edges)), key=lambda edge: edges[edge][0])
     place = {edges[edge]: index for index, edge in enumerate(order)}
-    at = {edge: index for index, edge in enumerate(order)}
     states = [edges[edge][0] for edge in order]
     longest = max(len(path) for path in paths)
 
@@ -133,9 +132,8 @@ def _tree(
     on_the_way = [[number[node[:depth]] for depth in range(len(node) + 1)] for node in nodes]
     ways = [[place[number[node[:depth]], node[depth]] for depth in range(len(node))] for node in nodes]
     alone = {state for state, times in Counter(states).items() if times == 1}
-    state_of = [edges[edge][0] for edge in range(len(edges))]
     named_alone = {
-        state_of[edge]
+        edges[edge][0]
         for labels, path in zip(answers, paths, strict=True)
         if len(labels) < 2
         for edge in path
@@ -147,7 +145,7 @@ def _tree(
         depths=torch.tensor([len(node) for node in nodes]),
         states=torch.tensor(states),
         targets=torch.tensor([edges[edge][1] for edge in order]),
-        paths=torch.tensor([filled([at[edge] for edge in path], len(edges)) for path in paths]),
+        paths=torch.tensor([filled([place[edges[edge]] for edge in path], len(edges)) for path in paths]),
         ways=torch.tensor([filled(way, len(edges)) for way in ways]),
         ancestors=torch.tensor([filled(way[1:] or way, way[-1]) for way in on_the_way]),
         forced=torch.tensor(before),

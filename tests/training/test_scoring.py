@@ -305,14 +305,7 @@ def test_the_prefix_is_computed_once_and_the_head_where_it_is_needed(
     states: list[int] = []
     spy(monkeypatch, student, "prefill", lambda ids: prefills.append(len(ids)))
     spy(monkeypatch, student, "exact_logits", lambda hidden: states.append(len(hidden)))
-    fed: list[int] = []
-    go_on = Continuation.go_on
-
-    def noting(posts: Continuation, further: Fed) -> torch.Tensor:
-        fed.append(len(further.ids))
-        return go_on(posts, further)
-
-    monkeypatch.setattr(Continuation, "go_on", noting)
+    fed = fed_tokens(monkeypatch)
     monkeypatch.setattr("training.scoring._AT_ONCE", 6)
     prefixes = prefixes_of(student, renderer)
     student.scored_tokens = 200
@@ -327,15 +320,8 @@ def test_a_student_that_learned_has_few_branches_computed(
     taught: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def computed(left: float) -> tuple[int, pd.DataFrame]:
-        fed: list[int] = []
-        go_on = Continuation.go_on
-
-        def noting(posts: Continuation, further: Fed) -> torch.Tensor:
-            fed.append(len(further.ids))
-            return go_on(posts, further)
-
         with monkeypatch.context() as patch:
-            patch.setattr(Continuation, "go_on", noting)
+            fed = fed_tokens(patch)
             patch.setattr("training.likelihood.LEFT", left)
             found = score(
                 taught.student, taught.renderer, range(13), TEXTS[:13], max_labels=4, max_length=256
@@ -352,6 +338,19 @@ def test_a_student_that_learned_has_few_branches_computed(
     assert table["p_xq"].max() < 1e-2
     assert table["p_xq"].nunique() == 13
     assert spearmanr(table["p_xq"], whole["p_xq"]).statistic > 0.9
+
+
+def fed_tokens(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many tokens posts go on with, a number for each call from now on."""
+    fed: list[int] = []
+    go_on = Continuation.go_on
+
+    def noting(posts: Continuation, further: Fed) -> torch.Tensor:
+        fed.append(len(further.ids))
+        return go_on(posts, further)
+
+    monkeypatch.setattr(Continuation, "go_on", noting)
+    return fed
 
 
 def spy(monkeypatch: pytest.MonkeyPatch, of: Any, name: str, note: Callable[[Any], None]) -> None:
