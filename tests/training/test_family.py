@@ -43,6 +43,15 @@ def test_a_family_that_is_computed_alike_is_taken(tmp_path: Path, kind: str) -> 
     begin(made(tmp_path, kind, **({"head_dim": 8} if kind == "qwen3" else {})))
 
 
+def test_tokens_that_were_never_trained_do_not_decide(tmp_path: Path) -> None:
+    folder = made(tmp_path, "llama")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[:16] = torch.nan
+    model.save_pretrained(folder)
+    begin(folder)
+
+
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
