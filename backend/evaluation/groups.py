@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
+from backend.evaluation.few import effective_posts, wilson
 from backend.evaluation.judged import Bools, Judged
 from backend.evaluation.results import Interval
 from backend.text import things
@@ -94,10 +93,7 @@ def _group(name: str, judged: Judged) -> Group:
 
 
 def share_of(hits: Bools, clusters: NDArray[np.int64] | None = None) -> Share:
-    """The share of posts that are hit, with Wilson's 95% interval (Wilson 1927).
-
-    Near-duplicates tell hardly more than one post: as many posts count as would be worth the same
-    if none repeated another (Kish 1965: the square of their number over the sum of squared clusters).
+    """The share of posts that are hit, with Wilson's 95% interval of as many posts as they are worth.
 
     Args:
         hits: (n,).
@@ -106,18 +102,8 @@ def share_of(hits: Bools, clusters: NDArray[np.int64] | None = None) -> Share:
     count, of = int(hits.sum()), len(hits)
     if not of:
         return Share(0, 0)
-    sizes = np.ones(of) if clusters is None else np.unique(clusters, return_counts=True)[1]
     share = count / of
-    return Share(count, of, share, wilson(share, of**2 / float((sizes**2).sum())))
-
-
-def wilson(share: float, posts: float, level: float = 0.95) -> Interval:
-    """Wilson's interval of a share; `posts` need not be whole, unlike SciPy's counts."""
-    z = float(norm.ppf((1 + level) / 2))
-    middle = share + z**2 / (2 * posts)
-    half = z * sqrt(share * (1 - share) / posts + z**2 / (4 * posts**2))
-    scale = 1 + z**2 / posts
-    return Interval(max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
+    return Share(count, of, share, wilson(share, effective_posts(np.ones(of, dtype=bool), clusters)))
 
 
 def in_words(found: Breakdown) -> str:

@@ -19,6 +19,7 @@ from sklearn.metrics import (
 
 from backend.evaluation.bootstrap import FIGURES, RESAMPLES, Samples, bootstrap, interval
 from backend.evaluation.calibration import expected_error, reliability
+from backend.evaluation.few import widened
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.results import (
     ANY,
@@ -87,6 +88,9 @@ def measure(
             ),
             samples,
             column,
+            judged.gold[:, column],
+            judged.named[:, column],
+            judged.clusters,
         )
         for column, code in enumerate(judged.codes)
     ]
@@ -105,7 +109,9 @@ def measure(
         categories=categories,
         macro=_macro(judged_categories, samples),
         micro=_micro(judged, samples),
-        any_violation=_with_intervals(any_violation, samples, -1),
+        any_violation=_with_intervals(
+            any_violation, samples, -1, judged.positive, judged.flagged, judged.clusters
+        ),
         exact_match=None if no_match else float(judged.right.mean()),
         exact_match_interval=None if no_match else interval(samples.right),
         confusion=_confusion(judged),
@@ -173,12 +179,19 @@ def _auprc(gold: Bools, scores: Floats | None) -> tuple[float | None, str | None
     return float(average_precision_score(gold, scores)), note
 
 
-def _with_intervals(category: CategoryMetrics, samples: Samples, column: int) -> CategoryMetrics:
+def _with_intervals(
+    category: CategoryMetrics,
+    samples: Samples,
+    column: int,
+    gold: Bools,
+    named: Bools,
+    clusters: NDArray[np.int64] | None,
+) -> CategoryMetrics:
     known = [name for name in FIGURES if getattr(category, name) is not None]
     intervals: dict[str, Any] = {
         f"{name}_interval": interval(getattr(samples, name)[:, column]) for name in known
     }
-    return replace(category, **intervals)
+    return widened(replace(category, **intervals), gold, named, clusters)
 
 
 def _in_order(

@@ -8,7 +8,8 @@ from scipy.stats import binomtest
 
 from backend.db.engine import Database
 from backend.db.models import EvaluationRow
-from backend.evaluation.groups import breakdown, in_words, percent, share_of, wilson
+from backend.evaluation.few import wilson
+from backend.evaluation.groups import breakdown, in_words, percent, share_of
 from backend.evaluation.judged import Judged
 from backend.evaluation.set_service import SetService
 from tests.backend.evaluation.build import add_yes_no_set
