@@ -26,6 +26,7 @@ from backend.evaluation.comparison import (
 )
 from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import Comparison, Gain, ModelRow
+from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
 from backend.evaluation.set_service import SetService
 from backend.evaluation.sets import TEST_SPLIT
@@ -67,6 +68,10 @@ def evaluate(
     background: Annotated[
         bool, typer.Option("--background", help="Make a job for the worker and come back at once.")
     ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Score the models again that a set's labels changed under since."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Score models on evaluation sets, and show how all models stand on them.
@@ -81,14 +86,17 @@ def evaluate(
     settings, database = get_settings(), get_database()
     with database.write() as session:
         place = ProjectService(session).get(project) if project else ProjectService(session).only()
-        sets = _sets(session, place, set_ or [TEST_SPLIT], settings.person, anew=bool(run or base or teacher))
+        anew = bool(run or base or teacher or again)
+        sets = _sets(session, place, set_ or [TEST_SPLIT], settings.person, anew=anew)
         if teacher:
             _judge_teacher(session, sets, settings.person)
-        job = _start(session, settings, place, run or [], base, sets, inference) if run or base else None
-    if job is not None and background:
-        _say_started(job, as_json=json)
+        jobs = [_start(session, settings, place, run or [], base, sets, inference)] if run or base else []
+        if again:
+            jobs += _start_again(session, sets, settings.person)
+    if jobs and background:
+        _say_started(jobs, as_json=json)
         return
-    if job is not None:
+    for job in jobs:
         _wait(database, settings, job.id)
     with database.read() as session:
         if compare:
@@ -155,7 +163,7 @@ def _start(
     inference: Inference | None,
 ) -> Job:
     known = RunService(session, settings)
-    return EvaluationService(session).start_scoring(
+    return ScoringService(session).start(
         project.id,
         run_ids=list(dict.fromkeys(known.get(project.id, name).id for name in runs)),
         base=base,
@@ -165,10 +173,21 @@ def _start(
     )
 
 
-def _say_started(job: Job, *, as_json: bool) -> None:
+def _start_again(session: Session, sets: Sequence[EvaluationSet], person: str) -> list[Job]:
+    """Jobs for the models that are behind on any of the sets."""
+    scoring = ScoringService(session)
+    behind = [one for one in sets if scoring.behind(one.id).models]
+    if not behind:
+        messages.print("All figures are of the labels that stand; no model is scored again.")
+    return [job for one in behind for job in scoring.start_again(one.id, person)]
+
+
+def _say_started(jobs: Sequence[Job], *, as_json: bool) -> None:
     if as_json:
-        print_json({"job_id": job.id, "title": job.title, "state": job.state})
-    else:
+        started = [{"job_id": job.id, "title": job.title, "state": job.state} for job in jobs]
+        print_json(started if len(started) > 1 else started[0])
+        return
+    for job in jobs:
         messages.print(f"Job {job.id} waits for the worker: {job.title}.", markup=False)
 
 
@@ -211,6 +230,12 @@ def _show_tables(
         return
     for one, rows in tables:
         out.print(_table(one, rows))
+        if behind := len(ScoringService(session).behind(one.id).models):
+            messages.print(
+                f"{things(behind, 'model')} can be scored again, because the set's labels changed: "
+                f'overrule evaluate --again --set "{one.name}"',
+                markup=False,
+            )
         if not rows:
             messages.print("Nothing is evaluated on it yet: overrule evaluate --base", markup=False)
         for row in rows:
@@ -248,6 +273,7 @@ def _document(session: Session, one: EvaluationSet, rows: Sequence[ModelRow]) ->
         "posts": one.rows,
         "language": one.language,
         "label_map": one.label_map,
+        "behind": len(ScoringService(session).behind(one.id).models),
         "models": [_model(session, row) for row in rows],
     }
 

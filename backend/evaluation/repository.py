@@ -106,23 +106,6 @@ class EvaluationRepository:
             )
         )
 
-    def only_on_earlier(self, newer: EvaluationSet) -> int:
-        """How many models were evaluated on earlier versions of a set and not on this one."""
-        model = (Evaluation.model_kind, Evaluation.run_id, Evaluation.model, Evaluation.inference)
-        versions = select(EvaluationSet.id).where(
-            EvaluationSet.project_id == newer.project_id,
-            EvaluationSet.origin == newer.origin,
-            EvaluationSet.name == newer.name,
-            EvaluationSet.id <= newer.id,
-        )
-        judged = (
-            select(func.max(Evaluation.set_id).label("last"))
-            .where(Evaluation.set_id.in_(versions))
-            .group_by(*model)
-            .subquery()
-        )
-        return self._session.scalar(select(func.count()).where(judged.c.last < newer.id)) or 0
-
     def get_set(self, set_id: int) -> EvaluationSet | None:
         """One version of a set."""
         return self._session.get(EvaluationSet, set_id)
@@ -435,15 +418,6 @@ class EvaluationRepository:
             .order_by(Evaluation.id.desc())
         )
         return [(evaluation, run) for evaluation, run in rows]
-
-    def run_numbers(self, project_id: int, run_ids: Sequence[int]) -> dict[int, int]:
-        """The numbers of those runs of the project that have a student."""
-        rows = self._session.execute(
-            select(Run.id, Run.number).where(
-                Run.project_id == project_id, Run.id.in_(run_ids), Run.prompt_hash.is_not(None)
-            )
-        )
-        return {row.id: row.number for row in rows}
 
     def run_number(self, run_id: int) -> int | None:
         """The number of a run within its project."""

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 from sqlalchemy.orm import Session
 
-from backend.db.models import Evaluation, EvaluationSet, Job
+from backend.db.models import Evaluation, EvaluationSet
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind, Outcome
-from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation import naming
 from backend.evaluation.alone import measure_bands
@@ -53,8 +52,6 @@ from backend.evaluation.stored import (
     write_metrics,
     yes_no,
 )
-from backend.jobs.payloads import Inference, ScorePayload
-from backend.jobs.service import JobService
 from backend.near_duplicates import clusters
 from training.thresholds import BEST_F1, Aim
 
@@ -88,10 +85,6 @@ class EvaluationService:
         is still at work or failed, must not hide what is known. The newest at all where none was.
         """
         return self._evaluations.shown_sets(project_id)
-
-    def only_on_earlier(self, set_id: int) -> int:
-        """How many models were evaluated on earlier versions of a set and not on this one."""
-        return self._evaluations.only_on_earlier(self._set(set_id))
 
     def get_set(self, project_id: int, name_or_id: str) -> EvaluationSet:
         """The newest version of a set by its name or, where none has that name, by its id.
@@ -289,49 +282,6 @@ class EvaluationService:
             of=len(rows.ids),
             unreadable=len(said.judged.unread_posts),
             reasons=reasons,
-        )
-
-    def start_scoring(
-        self,
-        project_id: int,
-        *,
-        run_ids: Sequence[int],
-        base: bool,
-        set_ids: Sequence[int],
-        inference: Inference | None = None,
-        person: str,
-    ) -> Job:
-        """Make the job that scores models on sets.
-
-        Args:
-            inference: how they are asked; each as it is asked by itself where not given.
-
-        Raises:
-            InvalidInputError: there is nothing to score, or a run has no student yet.
-            NotFoundError: a set is not the project's.
-        """
-        runs = self._evaluations.run_numbers(project_id, run_ids)
-        if without := [run_id for run_id in run_ids if run_id not in runs]:
-            raise InvalidInputError(
-                f"{len(without)} of the chosen runs have no student to score.",
-                "Choose runs that have ended well.",
-            )
-        if not set_ids or not (run_ids or base):
-            raise InvalidInputError("There is nothing to score.", "Choose a model and a set.")
-        sets = [self._set(set_id) for set_id in set_ids]
-        if any(one.project_id != project_id for one in sets):
-            raise NotFoundError("A chosen set belongs to another project.", "Choose the project's own sets.")
-        models = ["base model"] * base + [f"run {runs[run_id]}" for run_id in run_ids]
-        asked = "" if inference is None else f", {naming.ASKED[inference]},"
-        title = f"Score {', '.join(models)}{asked} on {', '.join(one.name for one in sets)}"
-        return JobService(self._session).create(
-            project_id,
-            JobKind.SCORE,
-            title=title,
-            payload=ScorePayload(
-                run_ids=tuple(run_ids), base=base, set_ids=tuple(set_ids), inference=inference
-            ),
-            person=person,
         )
 
     # What came out

@@ -86,17 +86,6 @@ class SetService:
         """The set that this one was made from; None where it was made from none."""
         return None if made.made_from_id is None else self._set(made.made_from_id)
 
-    def newer(self, shown: EvaluationSet) -> EvaluationSet | None:
-        """The newest version of a set, where that is another one."""
-        return next(
-            (
-                one
-                for one in self._evaluations.sets(shown.project_id)
-                if (one.origin, one.name) == (shown.origin, shown.name) and one.id != shown.id
-            ),
-            None,
-        )
-
     def made_from(self, set_id: int) -> EvaluationSet | None:
         """The robustness set of this version of a set, where there is one."""
         return self._evaluations.made_from(set_id)
@@ -117,7 +106,8 @@ class SetService:
         of = self._set(made.made_from_id)
         plain = self._evaluations.same_model(evaluation, of.id)
         if plain is None:
-            return not_known(of.name, of.number, newest=self.newer(of) is None)
+            newest = any(one.id == of.id for one in self._evaluations.sets(of.project_id))
+            return not_known(of.name, of.number, newest=newest)
         disguised = self._judged(evaluation)
         groups = self._evaluations.groups(made.id, GROUP)
         plain_keys = self._evaluations.keys(of.id)

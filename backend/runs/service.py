@@ -21,6 +21,7 @@ from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.evaluation.gain import read_gains, write_gains
 from backend.evaluation.judging import Kept
 from backend.evaluation.results import Gain, ModelRow
+from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import TrainPayload
 from backend.jobs.service import JobService
@@ -390,7 +391,8 @@ class RunService:
         new = [one for one in set_ids if not evaluation.is_evaluated(one, ModelKind.RUN, run_id=champion)]
         if not new:
             return None
-        job = evaluation.start_scoring(project_id, run_ids=[champion], base=False, set_ids=new, person=person)
+        scoring = ScoringService(self._session)
+        job = scoring.start(project_id, run_ids=[champion], base=False, set_ids=new, person=person)
         return job.id
 
     def _headlines(self, project_id: int) -> dict[int, ModelRow]:

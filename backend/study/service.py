@@ -19,6 +19,7 @@ from backend.db.models.content import Split
 from backend.db.models.evaluation import SetOrigin
 from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError
+from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import Inference, ScorePayload
 from backend.jobs.service import JobService
@@ -91,6 +92,7 @@ class StudyService:
         self._study = StudyRepository(session)
         self._curation = CurationService(session)
         self._evaluation = EvaluationService(session)
+        self._scoring = ScoringService(session)
         self._jobs = JobService(session, self._settings)
 
     def freeze(self, study: Study) -> None:
@@ -195,7 +197,7 @@ class StudyService:
         wanted = ScorePayload(run_ids=(run.id,), set_ids=tuple(set_ids), inference=inference)
         job = self._unfinished(study.project_id, wanted)
         if job is None:
-            job = self._evaluation.start_scoring(
+            job = self._scoring.start(
                 study.project_id,
                 run_ids=[run.id],
                 base=False,

@@ -125,7 +125,7 @@ def test_a_robustness_set_is_made_and_says_what_it_costs(sqlite_database: Databa
 def test_a_newer_version_that_nothing_is_evaluated_on_is_not_kept_quiet(
     sqlite_database: Database, project: Project
 ) -> None:
-    assert "There is version" not in shown(open_page("evaluation"))
+    assert "newer version" not in shown(open_page("evaluation"))
     with sqlite_database.write() as session:
         policy = PolicyService(session).newest(project.id)
         session.add(
@@ -141,6 +141,12 @@ def test_a_newer_version_that_nothing_is_evaluated_on_is_not_kept_quiet(
                 created_by="tester",
             )
         )
-    said = shown(open_page("evaluation"))
+    app = open_page("evaluation")
+    said = shown(app)
     assert "Version 1 · 3 posts" in said
-    assert "There is version 2, on which no model is evaluated yet." in said
+    assert "a newer version, on which no model is evaluated yet: 1 model can be scored on it" in said
+    app = press(app, "Score it again")
+    assert not app.exception
+    said = shown(app)
+    assert "Score base model on checks" in said
+    assert "newer version" not in said, "it is on its way"

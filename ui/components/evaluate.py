@@ -11,6 +11,7 @@ from backend.db.models import Run
 from backend.db.models.evaluation import SetOrigin
 from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError
+from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import Inference
 from backend.runs.service import RunService
@@ -105,7 +106,7 @@ def _start() -> None:
 def _evaluate(models: Sequence[str], wanted: Sequence[int], asked: Inference) -> None:
     project_id, person = session.project_id(), session.person()
     with get_database().write() as found:
-        service = EvaluationService(found)
+        service, scoring = EvaluationService(found), ScoringService(found)
         test = service.freeze_test_split(project_id, person).id if _TEST in wanted else _TEST
         set_ids = [test if each == _TEST else each for each in wanted]
         if _TEACHER in models:
@@ -120,8 +121,8 @@ def _evaluate(models: Sequence[str], wanted: Sequence[int], asked: Inference) ->
         runs = [int(each) for each in models if each.isdigit() and int(each) not in first]
         base = _BASE in models
         if runs or base:
-            service.start_scoring(project_id, run_ids=runs, base=base, set_ids=set_ids, person=person)
+            scoring.start(project_id, run_ids=runs, base=base, set_ids=set_ids, person=person)
         if first:
-            service.start_scoring(
+            scoring.start(
                 project_id, run_ids=first, base=False, set_ids=set_ids, inference=asked, person=person
             )

@@ -26,7 +26,7 @@ def draw(shown: EvaluationSet, *, evaluated: bool) -> None:
     """Its version, posts and language, what its own labels stand for, and the button to disguise it."""
     with get_database().read() as found:
         service = SetService(found)
-        source, newer = service.source(shown), service.newer(shown)
+        source = service.source(shown)
         can_be_disguised = shown.origin is not SetOrigin.ROBUSTNESS and service.made_from(shown.id) is None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(" · ".join(_facts(shown, source)))
@@ -41,8 +41,6 @@ def draw(shown: EvaluationSet, *, evaluated: bool) -> None:
                 on_click=_disguise,
                 args=(shown.id,),
             )
-    if newer is not None:
-        st.caption(f"There is version {newer.number}, on which no model is evaluated yet.")
 
 
 def _facts(shown: EvaluationSet, source: EvaluationSet | None) -> list[str]:

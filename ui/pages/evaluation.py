@@ -18,6 +18,7 @@ from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
 from ui.components import (
+    behind,
     breakdown,
     comparison,
     differences,
@@ -135,7 +136,7 @@ def _one_set(scored: Scored) -> None:
         )
         return
     comparison.models_table(scored.rows, yes_no=scored.yes_no)
-    _earlier(scored.set)
+    behind.draw(scored.set)
     if len(scored.rows) == 1:
         _alone(scored.rows[0])
         return
@@ -157,18 +158,6 @@ def _one_set(scored: Scored) -> None:
             differences.draw(compared, looks)
     _side_by_side(reports, looks)
     outcomes.draw(reports, compared, looks)
-
-
-def _earlier(shown: EvaluationSet) -> None:
-    """Say which models are missing here because the set's labels changed since."""
-    with get_database().read() as found:
-        missing = EvaluationService(found).only_on_earlier(shown.id)
-    if missing:
-        st.caption(
-            f"Version {shown.number} of this set. {numbers.things(missing, 'model')} "
-            f"{'was' if missing == 1 else 'were'} evaluated only before its labels changed; "
-            "“Evaluate a model” scores them again."
-        )
 
 
 def _alone(row: ModelRow) -> None:

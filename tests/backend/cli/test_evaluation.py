@@ -20,6 +20,7 @@ from backend.evaluation.gain import write_gains
 from backend.evaluation.results import Difference, Gain
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
+from backend.policies.service import PolicyService
 from backend.settings import get_settings
 from tests.backend.build import add_project
 from tests.backend.evaluation.build import add_decided, add_run, add_yes_no_set, frame
@@ -175,6 +176,18 @@ def test_a_job_for_the_worker(two_models: Database) -> None:
     assert started["title"] == "Score base model on test"
     with two_models.read() as session:
         assert JobService(session).get(started["job_id"]).kind is JobKind.SCORE
+
+
+def test_models_are_scored_again_when_labels_changed(two_models: Database) -> None:
+    assert "no model is scored again" in evaluate("--again").stderr
+    with two_models.write() as session:
+        project = session.scalars(select(Project)).one()
+        add_decided(session, project, PolicyService(session).newest(project.id), "lovely money", ("hate",))
+    assert "2 models can be scored again" in evaluate().stderr
+    [document] = json.loads(evaluate("--json").stdout)
+    assert (document["version"], document["behind"]) == (1, 2)
+    started = json.loads(evaluate("--again", "--background", "--json").stdout)
+    assert started["title"] == "Score base model, run 1 on test"
 
 
 @pytest.fixture

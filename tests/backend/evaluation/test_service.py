@@ -23,7 +23,6 @@ from backend.db.models import (
 )
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind, Outcome
-from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import invalid_sentence
@@ -418,8 +417,6 @@ def test_a_version_frozen_since_hides_no_figures(database: Database) -> None:
         assert [one.id for one in shown(project_id)] == [first.id]
         here.ingest(second, GOOD)
         assert [one.id for one in shown(project_id)] == [second.id]
-        assert here.service.only_on_earlier(second.id) == 1
-        assert here.service.only_on_earlier(first.id) == 0
 
 
 def test_two_models_side_by_side(database: Database) -> None:
@@ -772,39 +769,3 @@ def test_unknown_things_are_named(database: Database) -> None:
             service.report(99)
         with pytest.raises(NotFoundError, match="no evaluation set 99"):
             service.evaluate_teacher(99, "ada")
-
-
-def test_a_scoring_job_is_made(database: Database) -> None:
-    with database.write() as session:
-        here = world(session)
-        frozen = here.frozen()
-        run = add_run(session, here.project, here.policy)
-        job = here.service.start_scoring(
-            here.project.id, run_ids=[run.id], base=True, set_ids=[frozen.id], person="ada"
-        )
-        assert (job.kind, job.title) == (JobKind.SCORE, "Score base model, run 1 on test")
-        assert job.payload == {
-            "run_ids": [run.id],
-            "base": True,
-            "set_ids": [frozen.id],
-            "inference": None,
-        }
-
-
-def test_a_scoring_job_needs_something_to_score(database: Database) -> None:
-    with database.write() as session:
-        here = world(session)
-        frozen = here.frozen()
-        unfinished = add_run(session, here.project, here.policy)
-        unfinished.prompt_hash = None
-        other, _ = add_project(session, name="Other")
-        session.flush()
-        start = here.service.start_scoring
-        with pytest.raises(InvalidInputError, match="no student"):
-            start(here.project.id, run_ids=[unfinished.id], base=False, set_ids=[frozen.id], person="ada")
-        with pytest.raises(InvalidInputError, match="nothing to score"):
-            start(here.project.id, run_ids=[], base=False, set_ids=[frozen.id], person="ada")
-        with pytest.raises(InvalidInputError, match="nothing to score"):
-            start(here.project.id, run_ids=[], base=True, set_ids=[], person="ada")
-        with pytest.raises(NotFoundError, match="another project"):
-            start(other.id, run_ids=[], base=True, set_ids=[frozen.id], person="ada")

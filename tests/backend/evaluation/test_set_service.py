@@ -16,6 +16,7 @@ from backend.evaluation.bootstrap import bootstrap, interval
 from backend.evaluation.drop import measure_drop
 from backend.evaluation.judged import Bools, Judged
 from backend.evaluation.robustness import Disguise
+from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.set_service import SetService
 from backend.intake.service import IntakeService
 from tests.backend.evaluation.build import add_run, add_yes_no_set, decide, frame, random_judged
@@ -170,10 +171,11 @@ def test_models_of_an_earlier_imported_version_are_counted(database: Database, t
         old = ingest(here, first, said)
         ingest(here, first, said, ModelKind.RUN, run.id)
         second = imported("fine")
-        assert (second.number, here.service.only_on_earlier(second.id)) == (2, 2)
-        assert SetService(session).newer(first) is second and SetService(session).newer(second) is None
+        scoring = ScoringService(session)
+        assert (second.number, len(scoring.behind(second.id).models)) == (2, 2)
+        assert scoring.behind(first.id) == scoring.behind(second.id)
         ingest(here, second, said)
-        assert here.service.only_on_earlier(second.id) == 1
+        assert len(scoring.behind(second.id).models) == 1
         # The labels of the first are what they were.
         assert here.service.metrics(old).any_violation.support == 2
         assert [one.id for one in here.service.shown_sets(here.project.id)] == [second.id]
