@@ -15,6 +15,7 @@ The keys and values of the posts are kept as a batch: a post has a row, and its 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -57,6 +58,24 @@ class Fed:
     positions: Tensor
     slots: Tensor
     sees: Tensor
+
+    @classmethod
+    def following(cls, tokens: Sequence[Sequence[int]], slots: Sequence[int]) -> Fed:
+        """Some tokens of every post one after another, each of which sees all before it.
+
+        Args:
+            tokens: of each post, one at least.
+            slots: where the first of each is kept, which is how far it stands behind the prefix.
+        """
+        lengths = torch.tensor([len(each) for each in tokens])
+        at = torch.cat([torch.arange(len(each)) + slot for each, slot in zip(tokens, slots, strict=True)])
+        return cls(
+            torch.arange(len(tokens)).repeat_interleave(lengths),
+            torch.tensor([token for each in tokens for token in each]),
+            at,
+            at,
+            torch.arange(int(at.max()) + 1) <= at[:, None],
+        )
 
     def to(self, device: torch.device) -> Fed:
         """The same on a device."""
@@ -102,11 +121,13 @@ class Continuation:
         self._fed = fed.to(self._student.device)
         return self._student.hidden_behind(self._prefix, fed.ids, fed.positions, self)
 
-    def keep(self, posts: Tensor) -> None:
-        """Let go of all posts but these, (R,), which are numbered anew in this order."""
-        at = posts.to(self._student.device)
-        self._kept = [(keys[at], values[at]) for keys, values in self._kept]
-        self.last = self.last[at]
+    def part(self, posts: Sequence[int]) -> Continuation:
+        """Some of the posts for themselves, numbered anew in this order; what is kept of them is copied."""
+        at = torch.tensor(posts, dtype=torch.long, device=self._student.device)
+        part = copy(self)
+        part._kept = [(keys[at], values[at]) for keys, values in self._kept]
+        part.last = self.last[at]
+        return part
 
     def as_prefix(self) -> Prefix:
         """What was computed of the one post there is, for others that begin with it."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
@@ -63,6 +64,16 @@ class Encoded:
     def learned_tokens(self) -> int:
         """Tokens that the loss counts."""
         return sum(len(example.answer) for example in self.examples)
+
+    @property
+    def reason_tokens(self) -> int | None:
+        """Tokens of a reasoned answer, in the mean; None where none is learned."""
+        lengths = [
+            len(example.answer)
+            for example, form in zip(self.examples, self.forms, strict=True)
+            if form == "reasoned"
+        ]
+        return round(fmean(lengths)) if lengths else None
 
 
 def read_rows(path: Path, *, labelled: bool) -> list[Row]:

@@ -37,8 +37,23 @@ def answer_log_probabilities(
         tails: what follows it of each post, up to its answer.
     """
     posts = Continuation(student, prefix, tails)
-    search = _Search(student, tree, list(map(len, tails)))
-    search.learn(torch.arange(len(tails)), torch.zeros(len(tails), dtype=torch.long), posts.last)
+    return answers_behind(student, tree, posts, list(map(len, tails)), posts.last)
+
+
+def answers_behind(
+    student: Student, tree: AnswerTree, posts: Continuation, lengths: Sequence[int], last: Tensor
+) -> Tensor:
+    """The same of B posts that are computed already, as far as to where their answers begin.
+
+    Args:
+        student: the model.
+        tree: of the answers.
+        posts: what the answers lie behind.
+        lengths: tokens of each behind the prefix; what is kept of it beyond is not seen.
+        last: (B, D) the state of each post's last token.
+    """
+    search = _Search(student, tree, lengths)
+    search.learn(torch.arange(len(lengths)), torch.zeros(len(lengths), dtype=torch.long), last)
     while len(pairs := search.worth_computing()):
         owners, nodes = pairs.T
         search.learn(owners, nodes, posts.go_on(search.fed(owners, nodes)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from training.student import Student
 from training.thresholds import BEST_F1, Aim, choose_thresholds
 
 VALIDATION = "validation"
+USUAL_REASON = 64
+"""Tokens of a reason, where no learned ones tell how long they will be."""
 Sets = dict[str, list[Row]]
 
 
@@ -68,6 +70,7 @@ class Scorer:
         max_length: tokens in all; longer posts lose their middle.
         shape: of the base model.
         aim: what the thresholds are chosen for.
+        reason_tokens: how long a reason is taken to be before it is written.
     """
 
     sets: Sets
@@ -79,9 +82,10 @@ class Scorer:
     stop: Stop
     shape: Shape
     aim: Aim = BEST_F1
+    reason_tokens: int = USUAL_REASON
 
     def plan(self, passes: int) -> None:
-        """Tell the reporter how much lies ahead; writing reasons is not foreseen.
+        """Tell the reporter how much lies ahead; reasons that no score depends on are not foreseen.
 
         Raises:
             ScoringError: the policy has too many answers to score.
@@ -98,11 +102,14 @@ class Scorer:
             StopRequestedError: someone asked to stop.
         """
         rows = self._choosing
-        per_token = self._per_token(rows)
+        work_of = self._work_of(rows)
+        before_row = 0
 
         def on_progress(done: int, count: int, tokens: int) -> None:
+            nonlocal before_row
             self.stop.check()
-            self.reporter.work(tokens * per_token, "validating")
+            self.reporter.work(work_of(done - before_row, tokens), "validating")
+            before_row = done
 
         scores = self._scored(student, rows, prefixes_of(student, self.renderer), on_progress)
         found = on_validation(self.renderer.policy, rows, scores.table)
@@ -130,16 +137,24 @@ class Scorer:
         """The posts that choose the thresholds."""
         return self.sets.get(THRESHOLDS) or self.sets.get(VALIDATION, [])
 
-    def _per_token(self, rows: Sequence[Row]) -> float:
-        """Floating-point operations for each token of posts to score."""
+    def _work_of(self, rows: Sequence[Row]) -> Callable[[int, int], float]:
+        """Gives the planned floating-point operations of some of these posts, from their number and tokens.
+
+        By their tokens; where reasons are written first, which may be longer or shorter than planned, by
+        their number.
+        """
         counts = self._counts(rows)
-        return forward_work(self.shape, counts) / max(1, counts.tokens)
+        work = forward_work(self.shape, counts)
+        if self.form == "reasoned":
+            return lambda posts, tokens: work * posts / max(1, counts.examples)
+        return lambda posts, tokens: work * tokens / max(1, counts.tokens)
 
     def _counts(self, rows: Sequence[Row]) -> Counts:
         """What is computed to score posts once."""
         nodes = answer_nodes(self.renderer, self.form)
         prompts = (self.renderer.example(row.text or "", self.form, None, self.max_length) for row in rows)
-        tails = [len(prompt) - len(prompt.prefix) for prompt in prompts]
+        reason = self.reason_tokens if self.form == "reasoned" else 0
+        tails = [len(prompt) - len(prompt.prefix) + reason for prompt in prompts]
         return counted_scoring(len(self.renderer.frame_ids(self.form)[0]), tails, nodes)
 
     def score(
@@ -183,13 +198,13 @@ class Scorer:
     ) -> Scores:
         """A set's scores, with progress told as after so many posts of other sets."""
         total = sum(len(rows) for rows in self.sets.values())
-        per_token = self._per_token(rows)
+        work_of = self._work_of(rows)
         before_row = written = 0
 
         def on_progress(done: int, count: int, tokens: int) -> None:
             nonlocal before_row
             self.stop.check()
-            self.reporter.work(tokens * per_token, "scoring", examples=done - before_row)
+            self.reporter.work(work_of(done - before_row, tokens), "scoring", examples=done - before_row)
             before_row = done
             self.reporter.write(
                 "scoring",
@@ -206,8 +221,9 @@ class Scorer:
             self.stop.check()
             written += posts
             self.reporter.write("scoring", message=f"reasons of {written:,} of {len(rows):,} posts written")
-            # Writing is not foreseen, so its time must not count as scoring's.
-            self.reporter.begin()
+            if self.form != "reasoned":
+                # Such writing is not foreseen, so its time must not count as scoring's.
+                self.reporter.begin()
 
         return self._scored(student, rows, prefixes, on_progress, reasons=reasons, on_written=on_written)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from training.continuation import Continuation, Fed, Prefix
 from training.fitting import attempt
@@ -29,6 +32,25 @@ _STILL_GOING = 7 / 8
 _HEADING_TOKENS = 16
 """How many of the last tokens are read to see whether the classification's heading was written."""
 
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Some posts of which everything is written.
+
+    Attributes:
+        posts: which they are.
+        written: what was written of each.
+        states: what was computed of them, in this order. The last token written may be missing, and
+            there may be more behind it.
+    """
+
+    posts: list[int]
+    written: list[Written]
+    states: Continuation
+
+
+OnDone = Callable[[Done], None]
+
 _PARTS = {"analysis": pa.string(), "harmful": pa.list_(pa.string()), "labels": pa.list_(pa.string())}
 
 
@@ -42,6 +64,7 @@ def write(
     *,
     label_tokens: int = 0,
     on_written: Callable[[int], None] = lambda posts: None,
+    on_done: OnDone = lambda done: None,
 ) -> list[Written]:
     """Let the student write an answer to each post, greedily and many at once.
 
@@ -54,6 +77,8 @@ def write(
         label_tokens: how many more the classification may take. Without any, nothing is written
             after the heading of a reasoned answer's classification.
         on_written: called with how many more posts are done; it may raise to stop.
+        on_done: called with posts that are done and what was computed of them, a second time where
+            memory ran out meanwhile.
 
     Raises:
         MemoryShortError: a post does not fit into memory alone.
@@ -64,7 +89,8 @@ def write(
         chosen, order = order[: student.written_at_once], order[student.written_at_once :]
         rooms = [reason_room(renderer, examples[index], max_length) + label_tokens for index in chosen]
         prompts = [examples[index] for index in chosen]
-        found = _written_that_fit(student, renderer, prefix, prompts, rooms, not label_tokens)
+        batch = _Batch(student, renderer, prefix, not label_tokens, on_done)
+        found = batch.written_that_fit(chosen, prompts, rooms)
         for index, answer in zip(chosen, found, strict=True):
             answers[index] = answer
         on_written(len(chosen))
@@ -110,75 +136,101 @@ def _parts(renderer: Renderer, form: Form, text: str) -> tuple[str, list[str], l
     return answer.analysis or "", list(answer.harmful), list(answer.labels)
 
 
-def _written_that_fit(
-    student: Student,
-    renderer: Renderer,
-    prefix: Prefix,
-    examples: Sequence[Example],
-    rooms: Sequence[int],
-    to_heading: bool,
-) -> list[Written]:
-    """As `_written_by`; where memory runs out, in halves.
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """How posts are written of together.
 
-    Raises:
-        MemoryShortError: a post does not fit into memory alone.
+    Attributes:
+        to_heading: whether nothing is written after the heading of the classification.
     """
-    written = attempt(lambda: _written_by(student, renderer, prefix, examples, rooms, to_heading))
-    if written is not None:
-        return written
-    if len(examples) == 1:
-        raise MemoryShortError(f"the reason for a single post of {len(examples[0]):,} tokens")
-    student.written_at_once = min(student.written_at_once, half := len(examples) // 2)
-    _log.warning("the memory ran out; reasons of at most %d posts are written at once", half)
-    return [
-        answer
-        for part in (slice(half), slice(half, None))
-        for answer in _written_that_fit(student, renderer, prefix, examples[part], rooms[part], to_heading)
-    ]
+
+    student: Student
+    renderer: Renderer
+    prefix: Prefix
+    to_heading: bool
+    on_done: OnDone
+
+    def written_that_fit(
+        self, posts: Sequence[int], examples: Sequence[Example], rooms: Sequence[int]
+    ) -> list[Written]:
+        """As `written`; where memory runs out, in halves.
+
+        Raises:
+            MemoryShortError: a post does not fit into memory alone.
+        """
+        written = attempt(lambda: self.written(posts, examples, rooms))
+        if written is not None:
+            return written
+        if len(examples) == 1:
+            raise MemoryShortError(f"the reason for a single post of {len(examples[0]):,} tokens")
+        student = self.student
+        student.written_at_once = min(student.written_at_once, half := len(examples) // 2)
+        _log.warning("the memory ran out; reasons of at most %d posts are written at once", half)
+        return [
+            answer
+            for part in (slice(half), slice(half, None))
+            for answer in self.written_that_fit(posts[part], examples[part], rooms[part])
+        ]
+
+    def written(
+        self, posts: Sequence[int], examples: Sequence[Example], rooms: Sequence[int]
+    ) -> list[Written]:
+        """What is written of posts, a token of each at a time.
+
+        Those that have come to their end go on unheard until there are enough of them to be let go,
+        because that copies what was computed.
+        """
+        written: list[list[int]] = [[] for _ in examples]
+        tails = [example.post + example.suffix for example in examples]
+        states = Continuation(self.student, self.prefix, tails)
+        here = list(range(len(examples)))
+        going = {post for post in here if rooms[post] > 0}
+        slots = list(map(len, tails))
+        hidden = states.last
+        while here:
+            tokens: list[int] = self.student.logits(hidden).argmax(-1).tolist()
+            for post, token in zip(here, tokens, strict=True):
+                if post in going and self._ends(written[post], token, rooms[post]):
+                    going.remove(post)
+            if len(going) <= len(here) * _STILL_GOING:
+                done = [row for row, post in enumerate(here) if post not in going]
+                left = [here[row] for row in done]
+                answers = [tuple(written[post]) for post in left]
+                self.on_done(Done([posts[post] for post in left], answers, states.part(done)))
+                kept = [row for row, post in enumerate(here) if post in going]
+                states = states.part(kept)
+                here, tokens, slots = ([each[row] for row in kept] for each in (here, tokens, slots))
+            if here:
+                hidden = states.go_on(Fed.following([[token] for token in tokens], slots))
+                slots = [slot + 1 for slot in slots]
+        return [tuple(answer) for answer in written]
+
+    def _ends(self, written: list[int], token: int, room: int) -> bool:
+        """Add a token to what is written; whether that fills its room, or comes to its end."""
+        if token == self.renderer.end_id:
+            return True
+        written.append(token)
+        if len(written) >= room:
+            return True
+        last = self.renderer.decode(written[-_HEADING_TOKENS:]) if self.to_heading else ""
+        return last.endswith(CLASSIFICATION)
 
 
-def _written_by(
-    student: Student,
-    renderer: Renderer,
-    prefix: Prefix,
-    examples: Sequence[Example],
-    rooms: Sequence[int],
-    to_heading: bool,
-) -> list[Written]:
-    """What is written of posts, a token of each at a time.
+def reasons_read(student: Student, reasons: Sequence[Written], done: Done, lengths: Sequence[int]) -> Tensor:
+    """Let posts go on to the end of their reasons; the states of the last tokens, (B, D).
 
-    Those that have come to their end go on unheard until there are enough of them to be let go,
-    because that copies what was computed of the others.
+    Args:
+        student: which wrote.
+        reasons: what `reason_in` gives of what was written.
+        done: what was written, and computed.
+        lengths: tokens of each post before its reason.
     """
-    written: list[list[int]] = [[] for _ in examples]
-    tails = [example.post + example.suffix for example in examples]
-    posts = Continuation(student, prefix, tails)
-    here = list(range(len(examples)))
-    going = {post for post in here if rooms[post] > 0}
-    slots = torch.tensor([len(tail) for tail in tails])
-    states = posts.last
-    while going:
-        tokens = student.logits(states).argmax(-1).cpu()
-        for post, token in zip(here, tokens.tolist(), strict=True):
-            if post not in going:
-                continue
-            if token != renderer.end_id:
-                written[post].append(token)
-            if token == renderer.end_id or _is_done(renderer, written[post], rooms[post], to_heading):
-                going.remove(post)
-        if len(going) <= len(here) * _STILL_GOING:
-            kept = torch.tensor([row for row, post in enumerate(here) if post in going], dtype=torch.long)
-            posts.keep(kept)
-            here, tokens, slots = [here[row] for row in kept.tolist()], tokens[kept], slots[kept]
-        if here:
-            sees = torch.arange(int(slots.max()) + 1) <= slots[:, None]
-            states = posts.go_on(Fed(torch.arange(len(here)), tokens, slots, slots, sees))
-            slots = slots + 1
-    return [tuple(answer) for answer in written]
-
-
-def _is_done(renderer: Renderer, written: Sequence[int], room: int, to_heading: bool) -> bool:
-    """Whether an answer fills its room, or has come to the heading of its classification."""
-    if len(written) >= room:
-        return True
-    return to_heading and renderer.decode(written[-_HEADING_TOKENS:]).endswith(CLASSIFICATION)
+    unread, slots = [], []
+    for reason, written, length in zip(reasons, done.written, lengths, strict=True):
+        # The last token that both have may not have been computed.
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(reason, written, strict=False))
+        known = max(0, sum(1 for _ in same) - 1)
+        unread.append(reason[known:])
+        slots.append(length + known)
+    hidden = done.states.go_on(Fed.following(unread, slots))
+    return hidden[torch.tensor([len(each) for each in unread]).cumsum(0) - 1]

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -41,10 +41,19 @@ from torch import Tensor
 from training.answers import AnswerTree, ScoringError, answer_tree
 from training.continuation import Prefix
 from training.fitting import attempt
-from training.likelihood import answer_log_probabilities
+from training.likelihood import answer_log_probabilities, answers_behind
 from training.memory import MemoryShortError
 from training.prompt import Example, Form, PromptError, Renderer, written_form
-from training.reasons import Written, read_written, reason_in, reason_room, write
+from training.reasons import (
+    Done,
+    OnDone,
+    Written,
+    read_written,
+    reason_in,
+    reason_room,
+    reasons_read,
+    write,
+)
 from training.student import Student
 
 _log = logging.getLogger(__name__)
@@ -131,16 +140,14 @@ def score(
     kept: list[pa.Table] = []
     for start in range(0, len(texts), _AT_ONCE):
         part = texts[start : start + _AT_ONCE]
-        answers = None
-        if reasons or form == "reasoned":
-            answers = asked.write(part, reasons, on_written)
-        if reasons and answers is not None:
+        found = _Found(result[start : start + _AT_ONCE], start, len(texts), on_progress)
+        if form == "reasoned":
+            answers = asked.after_reasons(part, reasons, on_written, found)
+        else:
+            answers = asked.write(part, True, on_written) if reasons else []
+            asked.at_once(part, found)
+        if reasons:
             kept.append(read_written(renderer, asked.written, ids[start : start + _AT_ONCE], answers))
-        done = start
-        for chosen, tokens, values in asked.probabilities(part, answers):
-            result[[start + index for index in chosen]] = values
-            done += len(chosen)
-            on_progress(done, len(texts), tokens)
     if not np.isfinite(result).all():
         raise ScoringError("the model's probabilities are no numbers; its weights are broken")
     table = pd.DataFrame(result, columns=columns)
@@ -148,6 +155,30 @@ def score(
     if reasons and not kept:
         kept.append(read_written(renderer, asked.written, [], []))
     return Scores(table, pa.concat_tables(kept) if kept else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Where probabilities go.
+
+    Attributes:
+        values: (posts, C + 2) the columns from p_<code> on.
+        before: posts that were scored before these.
+        of: posts in all.
+        known: which posts have theirs.
+    """
+
+    values: np.ndarray[Any, Any]
+    before: int
+    of: int
+    on_progress: OnProgress
+    known: set[int] = field(default_factory=set)
+
+    def take(self, posts: list[int], values: np.ndarray[Any, Any], tokens: int) -> None:
+        """Some posts' values, (B, C + 2)."""
+        self.values[posts] = values
+        self.known.update(posts)
+        self.on_progress(self.before + len(self.known), self.of, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +207,13 @@ class _Asked:
         """Tokens of prompt and reason: the longest classification fits behind them."""
         return self.max_length - self.tree.depth
 
-    def write(self, texts: Sequence[str], whole: bool, on_written: Callable[[int], None]) -> list[Written]:
+    def write(
+        self,
+        texts: Sequence[str],
+        whole: bool,
+        on_written: Callable[[int], None],
+        on_done: OnDone = lambda done: None,
+    ) -> list[Written]:
         """What it writes of posts, to the end or up to its classification."""
         return write(
             self.student,
@@ -186,29 +223,43 @@ class _Asked:
             self._room,
             label_tokens=self.tree.depth if whole else 0,
             on_written=on_written,
+            on_done=on_done,
         )
 
-    def probabilities(
-        self, texts: Sequence[str], answers: Sequence[Written] | None
-    ) -> Iterator[tuple[list[int], int, np.ndarray[Any, Any]]]:
-        """Rows of posts: which, the tokens computed, and the columns from p_<code> on, (B, C + 2)."""
-        tails = self._tails(texts, answers)
+    def at_once(self, texts: Sequence[str], found: _Found) -> None:
+        """Score posts whose classification is the first that is answered."""
+        examples = prompts(self.renderer, texts, self.form, self.tree, self.max_length)
+        tails = [example.post + example.suffix for example in examples]
         named = _naming(self.tree, self.renderer)
         for chosen, tokens in rows_by_length(tails, self.tree.nodes, lambda: self.student.scored_tokens):
             row = [tails[index] for index in chosen]
-            found = _answers_that_fit(self.student, self.tree, self.prefixes(self.form), row)
-            yield chosen, tokens, _probabilities(found, named)
+            answers = _answers_that_fit(self.student, self.tree, self.prefixes(self.form), row)
+            found.take(chosen, _probabilities(answers, named), tokens)
 
-    def _tails(self, texts: Sequence[str], answers: Sequence[Written] | None) -> list[tuple[int, ...]]:
-        """What follows the prefix up to the classification: post, suffix, and a reasoned answer's reason."""
+    def after_reasons(
+        self, texts: Sequence[str], whole: bool, on_written: Callable[[int], None], found: _Found
+    ) -> list[Written]:
+        """Let it write posts' reasons and score the classification behind; gives what it wrote.
+
+        Posts are scored as they come to the end of their reason, while what was computed of them is there.
+        """
         examples = prompts(self.renderer, texts, self.form, self.tree, self.max_length)
-        tails = [example.post + example.suffix for example in examples]
-        if self.form != "reasoned" or answers is None:
-            return tails
-        return [
-            tail + reason_in(self.renderer, answer, reason_room(self.renderer, example, self._room))
-            for tail, answer, example in zip(tails, answers, examples, strict=True)
-        ]
+        named = _naming(self.tree, self.renderer)
+
+        def score_done(done: Done) -> None:
+            before = [len(examples[post].post) + len(examples[post].suffix) for post in done.posts]
+            reasons = [
+                reason_in(self.renderer, written, reason_room(self.renderer, examples[post], self._room))
+                for post, written in zip(done.posts, done.written, strict=True)
+            ]
+            last = reasons_read(self.student, reasons, done, before)
+            lengths = [length + len(reason) for length, reason in zip(before, reasons, strict=True)]
+            answers = answers_behind(self.student, self.tree, done.states, lengths, last)
+            found.take(
+                done.posts, _probabilities(answers, named), sum(lengths) + len(lengths) * self.tree.nodes
+            )
+
+        return self.write(texts, whole, on_written, score_done)
 
 
 def prompts(

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from training.machine import settle_memory
 from training.model_card import README, model_card
 from training.objective import Teaching
 from training.pairs import EncodedPairs, encode_pairs, read_pairs, require_pairs
-from training.predictions import VALIDATION, Scorer, Sets, read_sets, to_score
+from training.predictions import USUAL_REASON, VALIDATION, Scorer, Sets, read_sets, to_score
 from training.preference_step import PreferenceStep, Preferred
 from training.progress import Reporter
 from training.prompt import Answers, Form, Renderer, written_form
@@ -107,7 +107,8 @@ def _train(at: _Work) -> None:
         student = methods.begin(at.base, config, at.device, at.base_card.name)
         at.record.about["hardware"]["weights"] = methods.precision(config, at.device)
         at.stop.check()
-        scorer = _scorer(at, sets, form, config.max_length)
+        reason = train.reason_tokens or USUAL_REASON
+        scorer = replace(_scorer(at, sets, form, config.max_length), reason_tokens=reason)
         scorer.plan(passes=1 + job.score_base + (config.preference is not None))
         by_macro_f1 = config.choose == "macro_f1" and bool(validation.examples)
         if by_macro_f1:

@@ -64,17 +64,17 @@ class Plan:
             ]
         # Handlings that give the very same rows share a student.
         missing = {
-            (line.learned.hash, line.cell.answers, line.cell.seed): line.estimate.seconds
+            (line.learned.hash, line.cell.answers, line.cell.seed): self._seconds(line.estimate)
             for line in lines
             if line.trained is None or not line.trained.done
         }
         known = [seconds for seconds in missing.values() if seconds is not None]
         total = sum(known) if len(known) == len(missing) else None
         if json:
-            cells_said = [_document(line) for line in lines]
+            cells_said = [_document(line, self._seconds(line.estimate)) for line in lines]
             print_json({"cells": cells_said, "to_train": len(missing), "seconds": total, "notes": notes})
             return
-        out.print(_table(lines))
+        out.print(_table(lines, [self._seconds(line.estimate) for line in lines]))
         cautions = [
             f"{each.message} {each.hint}" for one in self._estimates.values() for each in one.cautions
         ]
@@ -82,13 +82,19 @@ class Plan:
             messages.print(note, markup=False)
         time = "not measured on this computer yet" if total is None else f"about {total / 60:,.0f} minutes"
         messages.print(
-            f"{things(len(lines), 'student')}, {len(missing):,} to train: {time}, one after the other; "
-            "to score those taught both forms in the second comes on top.",
+            f"{things(len(lines), 'student')}, {len(missing):,} to train: {time}, one after the other.",
             markup=False,
         )
 
+    def _seconds(self, estimate: Estimate) -> float | None:
+        """To train and score a student, in each way in which it is asked."""
+        if estimate.phases is None:
+            return None
+        again = 0.0 if self._wanted.label_only else estimate.phases.asking_again
+        return estimate.phases.total + again
 
-def _document(line: _Line) -> dict[str, object]:
+
+def _document(line: _Line, seconds: float | None) -> dict[str, object]:
     return {
         "cell": line.cell,
         "training_rows": line.learned.rows,
@@ -96,13 +102,13 @@ def _document(line: _Line) -> dict[str, object]:
         "run": line.trained.run.number if line.trained else None,
         "state": line.trained.state if line.trained else None,
         "estimate": line.estimate,
-        "seconds": line.estimate.seconds,
+        "seconds": seconds,
     }
 
 
-def _table(lines: Sequence[_Line]) -> Table:
+def _table(lines: Sequence[_Line], seconds: Sequence[float | None]) -> Table:
     table = Table("student", "training rows", "with reason", "run", "examples", "steps", "seconds", box=None)
-    for line in lines:
+    for line, each in zip(lines, seconds, strict=True):
         table.add_row(
             line.cell.name,
             f"{line.learned.rows:,}",
@@ -110,7 +116,7 @@ def _table(lines: Sequence[_Line]) -> Table:
             f"{line.trained.run.number} {line.trained.state.value}" if line.trained else "–",
             f"{line.estimate.examples:,}",
             "–" if line.estimate.steps is None else f"{line.estimate.steps:,}",
-            "–" if line.estimate.seconds is None else f"{line.estimate.seconds:.0f}",
+            "–" if each is None else f"{each:.0f}",
         )
     return table
 

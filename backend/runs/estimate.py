@@ -84,12 +84,14 @@ def phases(work: Workload, pace: Pace) -> Phases:
     per_second = pace.speed.flops_per_second
     training = work.training / per_second["training"]
     training += work.validating / per_second.get("validating", per_second["training"])
+    scoring = per_second.get("scoring", per_second["training"])
     saves = work.validations + 1 + training / _CHECKPOINT_SECONDS
     return Phases(
         loading=pace.speed.loading_seconds,
         training=training + saves * pace.speed.saving_seconds,
         preferring=work.preferring / per_second.get("preferring", per_second["training"]),
-        scoring=work.scoring / per_second.get("scoring", per_second["training"]),
+        scoring=work.scoring / scoring,
+        asking_again=work.asking_again / scoring,
     )
 
 

@@ -12,12 +12,18 @@ from backend.runs.cautions import Caution
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds of a fine-tune's phases; fetching a base model that is not here comes on top."""
+    """Seconds of a fine-tune's phases; fetching a base model that is not here comes on top.
+
+    Attributes:
+        asking_again: to score the student once more with a reason first, where it learns both forms. It
+            is no part of the fine-tune.
+    """
 
     loading: float
     training: float
     preferring: float
     scoring: float
+    asking_again: float = 0.0
 
     @property
     def total(self) -> float:

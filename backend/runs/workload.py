@@ -78,6 +78,8 @@ class Workload:
         kept_tokens: for which the frozen layers' states are kept; 0 where they are not.
         validations: how often validation is taken.
         training, validating, preferring, scoring: floating-point operations of the whole run.
+        asking_again: those to score the student once more with a reason first; 0 where it does not learn
+            both forms.
         encoded: the sample, tokenised.
         complete: whether the sample is all there is.
     """
@@ -95,6 +97,7 @@ class Workload:
     validating: float
     preferring: float
     scoring: float
+    asking_again: float
     encoded: Encoded
     complete: bool
 
@@ -128,7 +131,8 @@ def workload(plan: Plan, renderer: Renderer, shape: Shape, row_tokens: int) -> W
     validating = validations * held_out * forward_work(shape, counted(found, row_tokens), layers)
     once = scale * sum(training_work(shape, config, counts, kept=kept) for counts in each)
     lower = (scale + held_out * len(found) / seen.examples) * lower_work(shape, config, seen) if kept else 0.0
-    choosing, sets = _scoring(plan, encoded, renderer, shape)
+    choosing, sets = _scoring(plan, encoded, renderer, shape, _form(config))
+    again = _scoring(plan, encoded, renderer, shape, "reasoned") if config.answers == "both" else ()
     if config.choose == "macro_f1":
         validating += validations * choosing
     return Workload(
@@ -145,6 +149,7 @@ def workload(plan: Plan, renderer: Renderer, shape: Shape, row_tokens: int) -> W
         validating=validating,
         preferring=_preferring(plan, once / examples, scale * forward_work(shape, seen) / examples),
         scoring=(1 + plan.score_base + (config.preference is not None)) * (choosing + sets),
+        asking_again=sum(again),
         encoded=encoded,
         complete=complete,
     )
@@ -180,23 +185,26 @@ def _batches(examples: Sequence[Example], config: Config, *, complete: bool) -> 
     return batches if complete or not full else full
 
 
-def _scoring(plan: Plan, encoded: Encoded, renderer: Renderer, shape: Shape) -> tuple[float, float]:
+def _scoring(
+    plan: Plan, encoded: Encoded, renderer: Renderer, shape: Shape, form: Form
+) -> tuple[float, float]:
     """Floating-point operations to score once the posts that choose thresholds, and those of the sets.
 
-    A post's tokens are told from its characters, as many to a token as in the sample.
+    A post's tokens are told from its characters, as many to a token as in the sample; a reason that is
+    written first is as long as those of the sample.
     """
-    form = _form(plan.config)
     prefix, suffix = renderer.frame_ids(form)
     nodes = answer_nodes(renderer, form)
     texts = {row.id: row.text or "" for row in plan.sample}
     characters = sum(len(texts[name]) for name in encoded.ids)
     per_character = sum(len(example.post) for example in encoded.examples) / max(1, characters)
+    reason = (encoded.reason_tokens or 0) if form == "reasoned" else 0
     room = plan.config.max_length - len(prefix) - nodes
 
     def work(posts: Posts) -> float:
         if not posts.count:
             return 0.0
-        tail = min(room, round(posts.characters / posts.count * per_character) + len(suffix))
+        tail = min(room, round(posts.characters / posts.count * per_character) + len(suffix) + reason)
         return forward_work(shape, counted_scoring(len(prefix), [tail] * posts.count, nodes))
 
     return work(plan.choosing), sum(map(work, plan.sets))

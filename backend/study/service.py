@@ -174,7 +174,7 @@ class StudyService:
         return RunService(self._session, self._settings).card(run).form
 
     def estimate(self, study: Study, cell: Cell, learned: Learned) -> Estimate:
-        """What the cell's fine-tune would take; scoring in a second form comes on top."""
+        """What the cell's fine-tune would take, and what to ask its student in a second form."""
         service = EstimateService(self._session, self._settings)
         return service.estimate(learned.id, cell.config(study.config), study.base_model, study.set_ids)
 

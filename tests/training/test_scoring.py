@@ -246,6 +246,36 @@ def test_reasoned_scores_equal_brute_force_after_the_written_reason(
     compare(untaught, table, given, "reasoned", 2)
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_posts_are_scored_as_they_come_to_the_end_of_their_reason(
+    taught: Both, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """Some reasons end early and some are cut; what was computed of each is gone on from."""
+    monkeypatch.setattr("training.reasons._REASON_TOKENS", 24)
+    student, renderer = taught.student, taught.renderer
+    texts = [row.text or "" for row in make_rows(40)][20:32]
+    told: list[tuple[int, int]] = []
+    table = score(
+        *(student, renderer, range(12), texts),
+        **{"form": "reasoned", "max_labels": 2, "max_length": 320, "reasons": whole},
+        on_progress=lambda done, count, tokens: told.append((done, tokens)),
+    ).table
+    tree = answer_tree(renderer, "reasoned", 2)
+    given, lengths = [], set()
+    for example in prompts(renderer, texts, "reasoned", tree, 320):
+        answer = alone(taught.plain, example.ids, 24)
+        room = reason_room(renderer, example, 320 - tree.depth)
+        reason = reason_in(renderer, answer[: [*answer, renderer.end_id].index(renderer.end_id)], room)
+        given.append(example.ids + reason)
+        lengths.add(len(reason))
+    assert len(lengths) > 2
+    compare(taught, table, given, "reasoned", 2)
+    assert len(told) > 2, "they were let go in several parts"
+    assert [done for done, _ in told] == sorted({done for done, _ in told}) and told[-1][0] == 12
+    behind = sum(len(ids) for ids in given) - 12 * len(renderer.frame_ids("reasoned")[0])
+    assert sum(tokens for _, tokens in told) == behind + 12 * tree.nodes
+
+
 def alone(plain: Any, prompt: tuple[int, ...], tokens: int) -> tuple[int, ...]:
     """What a model writes of one post."""
     ids = torch.tensor([prompt])

@@ -147,6 +147,17 @@ def test_work_grows_with_what_is_asked_for(tiny: Path) -> None:
     assert count(tiny, plan(config, validation_rows=0)).validating == 0
 
 
+def test_reasons_that_are_written_first_are_counted(tiny: Path) -> None:
+    direct, reasoned, both = (
+        count(tiny, plan(Config(batch_size=8, max_length=256, answers=answers)))
+        for answers in ("direct", "reasoned", "both")
+    )
+    assert reasoned.scoring > 1.2 * direct.scoring
+    assert both.scoring == pytest.approx(direct.scoring)
+    assert both.asking_again == pytest.approx(reasoned.scoring, rel=0.01)
+    assert direct.asking_again == reasoned.asking_again == 0
+
+
 def test_rows_that_cannot_be_learned_leave_nothing_to_count(tiny: Path) -> None:
     wanted = plan(Config(max_length=32))
     assert workload(wanted, Renderer(tiny, POLICY), Shape.read(tiny), 200) is None
@@ -173,7 +184,7 @@ def work(**fields: Any) -> Workload:
         **dict.fromkeys(("examples", "steps", "tokens", "peer_tokens", "learned_tokens", "longest_row"), 1),
         **{"longest_example": 1, "kept_tokens": 0, "preferring": 0.0},
         **{"validations": 3, "training": 120e9, "validating": 20e9, "scoring": 40e9},
-        **{"encoded": Encoded(), "complete": True},
+        **{"asking_again": 0.0, "encoded": Encoded(), "complete": True},
     }
     return Workload(**(values | fields))
 
@@ -187,6 +198,8 @@ def test_time_is_work_over_pace_with_loading_and_checkpoints(tiny: Path) -> None
     assert found.total == pytest.approx(found.loading + found.training + found.scoring)
     preferred = phases(work(preferring=30e9), Pace(speed(tiny, Config()), Config(), "run 1"))
     assert preferred.total == pytest.approx(found.total + 30)
+    again = phases(work(asking_again=80e9), Pace(speed(tiny, Config()), Config(), "run 1"))
+    assert (again.asking_again, again.total) == (pytest.approx(20), pytest.approx(found.total))
     alone = speed(tiny, Config(), flops_per_second={"training": 1e9})
     assert phases(work(), Pace(alone, Config(), "run 1")).scoring == pytest.approx(40)
 
