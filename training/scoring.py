@@ -17,7 +17,7 @@ This is exact, not sampled and not read from generated text. An explained answer
 first line's end, "Classification: scam, hate" and the line break, which is the probability of that
 line summed over every reason that could follow; no reason is written, so it costs what a direct
 answer costs. In the reasoned form the student first writes its reason (greedily), and the same is
-then taken of the classification after that reason.
+then taken of the classification after that reason, going on from what was computed while it wrote.
 
 How it is computed: the prefix (the policy) once for all posts; then batches of posts of about the
 same length; then behind each the branches of the tree of all answers that can still change a score

@@ -86,12 +86,20 @@ def _trained(results: Results) -> Section:
             *key,
             _range(one.rows.rows for one in found),
             _range(one.rows.reasoned for one in found),
+            _range(one.rows.leaking for one in found),
             ", ".join(str(one.run.number) for one in found),
         )
         for key, found in by_setting.items()
     )
-    heads = ("handling", "answers", "size", "without", "training rows", "rows with a reason", "runs")
-    table = Table("What was learned; rows with a reason are counted with those for validation.", heads, rows)
+    heads = (
+        *("handling", "answers", "size", "without", "training rows", "rows with a reason"),
+        *("left out as leaks", "runs"),
+    )
+    about = (
+        "What was learned; rows with a reason are counted with those for validation. Leaks are posts that "
+        "nearly repeat one of a set; neither training nor validation has them."
+    )
+    table = Table(about, heads, rows)
     return Section("What was trained", (*sentences, *results.notes), (table,) if rows else ())
 
 

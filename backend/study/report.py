@@ -105,6 +105,7 @@ def _line(one: Scored) -> dict[str, Any]:
         "dataset_version": one.rows.number,
         "training_rows": one.rows.rows,
         "rows_with_reason": one.rows.reasoned,
+        "left_out_as_leaks": one.rows.leaking,
         "set": one.of.name,
         "set_version": one.of.number,
         "language": one.of.language,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from backend.base_models import checked_name
+from backend.curation.handling import Why
 from backend.curation.service import CurationService
 from backend.db.models import DatasetVersion, EvaluationSet, Job, Run
 from backend.db.models.content import Split
@@ -60,7 +61,7 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The dataset version of a cell, as numbers."""
+    """The dataset version of a cell, as numbers; `leaking` posts nearly repeat a post of a set."""
 
     id: int
     number: int
@@ -68,6 +69,7 @@ class Learned:
     hash: str
     rows: int
     reasoned: int
+    leaking: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,4 +225,7 @@ def _learned(version: DatasetVersion) -> Learned:
         hash=version.hash,
         rows=version.counts["rows"][Split.TRAIN.value],
         reasoned=version.counts["reasoned"],
+        leaking=sum(
+            posts for why, posts in version.counts["left_out"].items() if why.startswith(Why.NEARLY.value)
+        ),
     )

@@ -36,7 +36,7 @@ def scored(
     main = Figure(float(exact.macro_f1[0]), samples.macro_f1)
     return Scored(
         cell=cell,
-        rows=Learned(1, 1, 1, "", cell.rows or 100, 50),
+        rows=Learned(1, 1, 1, "", cell.rows or 100, 50, 3),
         run=Run(number=cell.seed + 1),
         of=of,
         inference=inference,

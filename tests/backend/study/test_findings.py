@@ -130,6 +130,8 @@ def test_a_seed_that_lacks_a_setting_does_not_count_and_what_is_missing_is_said(
     assert difference([], keep, lambda one: one.main, lambda one: None) is None
     said = section(results(*keep, missing=(cell("drop", seed=1),)), "What was trained").sentences
     assert "Missing: drop, direct, seed 1." in said
+    [table] = section(results(*keep), "What was trained").tables
+    assert table.rows[0][table.heads.index("left out as leaks")] == "3"
 
 
 def test_without_any_student_the_report_says_so() -> None:

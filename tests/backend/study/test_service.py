@@ -13,12 +13,13 @@ from backend.db.models.curation import Handling
 from backend.db.models.jobs import JobState
 from backend.errors import ConflictError
 from backend.jobs.payloads import ScorePayload, TrainPayload
+from backend.policies.service import PolicyService
 from backend.runs.choices import configure
 from backend.settings import get_settings
 from backend.study.grid import Cell
 from backend.study.scored import Reader
 from backend.study.service import LEARNED, Study, StudyService
-from tests.backend.build import add_judgement
+from tests.backend.build import add_item, add_judgement
 from tests.backend.evaluation.build import add_yes_no_set
 from tests.backend.runs.build import add_decided_project, refresh, write_card
 from tests.backend.runs.test_service import finish
@@ -41,6 +42,21 @@ def trained(session: Session, run: Run, *forms: Form) -> None:
 
 def runs(session: Session) -> list[Run]:
     return session.query(Run).order_by(Run.number).all()
+
+
+def test_what_a_version_leaves_out_as_a_leak_is_counted(database: Database) -> None:
+    with database.write() as session:
+        project, study = world(session)
+        service = StudyService(session)
+        reviewed = Cell(Handling.REVIEW, "direct", 0)
+        assert service.build(study, reviewed).leaking == 0
+        test = session.query(Item).filter_by(project_id=project.id, split=Split.TEST).first()
+        assert test is not None
+        repeated = add_item(session, project, f"{test.text}!")
+        policy = PolicyService(session).newest(project.id)
+        add_judgement(session, policy, repeated, ("scam",))
+        refresh(session, project)
+        assert service.build(study, reviewed).leaking == 1
 
 
 def test_a_cell_is_an_ordinary_run_and_is_begun_once(database: Database) -> None:
