@@ -48,15 +48,13 @@ def test_what_a_version_leaves_out_as_a_leak_is_counted(database: Database) -> N
     with database.write() as session:
         project, study = world(session)
         service = StudyService(session)
-        reviewed = Cell(Handling.REVIEW, "direct", 0)
-        assert service.build(study, reviewed).leaking == 0
         test = session.query(Item).filter_by(project_id=project.id, split=Split.TEST).first()
         assert test is not None
         repeated = add_item(session, project, f"{test.text}!")
         policy = PolicyService(session).newest(project.id)
         add_judgement(session, policy, repeated, ("scam",))
         refresh(session, project)
-        assert service.build(study, reviewed).leaking == 1
+        assert service.build(study, Cell(Handling.REVIEW, "direct", 0)).leaking == 1
 
 
 def test_a_cell_is_an_ordinary_run_and_is_begun_once(database: Database) -> None:
