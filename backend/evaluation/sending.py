@@ -37,6 +37,19 @@ def sendable(session: Session, evaluation_ids: Sequence[int], row_ids: Sequence[
     return len(SendingRepository(session).sendable(evaluation_ids, row_ids))
 
 
+def send_item(session: Session, review: ReviewService, item_id: int) -> Sent:
+    """Put one post before all others into the review queue, whichever split it is of.
+
+    A test post is sent as `send_to_review` sends it, looking at what the champion said of it, or the
+    model that was evaluated last. It goes alone where no model was evaluated on it.
+    """
+    judged = SendingRepository(session).judged(item_id)
+    if judged is not None:
+        return send_to_review(session, review, [judged.evaluation_id], [judged.row_id])
+    review.send_back([item_id])
+    return Sent((item_id,), wrong=0, right=0)
+
+
 def send_to_review(
     session: Session, review: ReviewService, evaluation_ids: Sequence[int], row_ids: Sequence[int]
 ) -> Sent:

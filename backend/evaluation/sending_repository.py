@@ -8,8 +8,8 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from backend.db.models import Evaluation, EvaluationRow, EvaluationSet, Item, Judgement, Prediction
-from backend.db.models.evaluation import Outcome
+from backend.db.models import Evaluation, EvaluationRow, EvaluationSet, Item, Judgement, Prediction, Project
+from backend.db.models.evaluation import ModelKind, Outcome, SetOrigin
 
 # SQLite takes at most 32,766 values in one statement.
 _CHUNK = 2_000
@@ -21,6 +21,13 @@ class Sendable(NamedTuple):
     row_id: int
     item_id: int
     right: bool
+
+
+class JudgedItem(NamedTuple):
+    """An item of a test split, with an evaluation of a model on it."""
+
+    evaluation_id: int
+    row_id: int
 
 
 class SendingRepository:
@@ -48,6 +55,29 @@ class SendingRepository:
             )
             found += [Sendable(*row) for row in rows]
         return found
+
+    def judged(self, item_id: int) -> JudgedItem | None:
+        """The champion's newest evaluation on an item of the test split, else the newest of any model."""
+        row = self._session.execute(
+            select(Evaluation.id, EvaluationRow.id)
+            .join(EvaluationRow, EvaluationRow.set_id == Evaluation.set_id)
+            .join(EvaluationSet, EvaluationSet.id == Evaluation.set_id)
+            .join(Project, Project.id == Evaluation.project_id)
+            .join(
+                Prediction,
+                (Prediction.evaluation_id == Evaluation.id) & (Prediction.row_id == EvaluationRow.id),
+            )
+            .where(
+                EvaluationRow.item_id == item_id,
+                EvaluationSet.origin == SetOrigin.TEST_SPLIT,
+                Evaluation.model_kind.in_((ModelKind.RUN, ModelKind.BASE)),
+            )
+            .order_by(
+                Evaluation.run_id.is_not_distinct_from(Project.champion_run_id).desc(), Evaluation.id.desc()
+            )
+            .limit(1)
+        ).first()
+        return None if row is None else JudgedItem(*row)
 
     def right_everywhere(self, evaluation_ids: Sequence[int], *, but: Sequence[int]) -> list[int]:
         """The items of a set that each model got right and that nobody looks at or looked at since.

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backend.db.engine import get_database
 from backend.evaluation.naming import in_a_sentence
 from backend.evaluation.results import Comparison, PostKind, PostPage, PostRow, Report
-from backend.evaluation.sending import Sent, send_to_review, sendable
+from backend.evaluation.sending import Sent, send_item, send_to_review, sendable
 from backend.evaluation.service import EvaluationService
 from backend.review.service import ReviewService
 from backend.settings import get_settings
@@ -215,8 +215,9 @@ def _button(item_id: int, key: str, send: Callable[..., None], args: tuple[objec
 def _send_item(item_id: int) -> None:
     with errors.kept():
         with get_database().write() as found:
-            _review(found).send_back([item_id])
+            sent = send_item(found, _review(found), item_id)
         st.session_state[_SENT].add(item_id)
+        st.toast(_told(sent, "the model that was looked at got"), icon=":material/undo:")
 
 
 def _review(found: Session) -> ReviewService:

@@ -11,7 +11,7 @@ from backend.db.models import EvaluationRow, EvaluationSet, Item, PolicyVersion,
 from backend.db.models.content import Queue, Split
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.review import Verdict
-from backend.evaluation.sending import send_to_review
+from backend.evaluation.sending import Sent, send_item, send_to_review
 from backend.evaluation.service import EvaluationService
 from backend.review.service import ReviewService
 from tests.backend.build import add_project
@@ -150,3 +150,20 @@ def test_nothing_or_one_post_twice(database: Database, wrong: list[str]) -> None
         rows = rows_of(session, of, "t0")
         sent = send_to_review(session, review(session), [model], rows * len(wrong))
         assert (len(sent.item_ids), sent.right) == (len(set(wrong)), len(set(wrong)))
+
+
+def test_a_test_post_sent_from_its_own_page_takes_one_along_too(database: Database) -> None:
+    with database.write() as session:
+        _, policy, of = fill(session)
+        items = {item.text: item.id for item in session.scalars(select(Item))}
+        assert send_item(session, review(session), items["t9"]) == Sent((items["t9"],), 0, 0), (
+            "none is judged"
+        )
+        judge(session, of, policy, ["t0", "t1"])
+        judge(session, of, policy, ["t0"])
+        # The base model counts that was evaluated last: it got t1 right.
+        assert send_item(session, review(session), items["t1"]) == Sent((items["t1"],), 0, 0)
+        sent = send_item(session, review(session), items["t0"])
+        assert (sent.item_ids, sent.wrong, sent.right) == ((items["t0"],), 1, 1)
+        assert len(waiting(session)) == 4
+        assert send_item(session, review(session), items["v1"]) == Sent((items["v1"],), 0, 0)
