@@ -27,7 +27,7 @@ from tests.backend.runs.build import write_card
 from tests.ui.scene import evaluate, open_page, press, read_as_markdown, seed, shown
 from training.adapter import CARD
 from training.prompt import Form
-from ui.components import comparison
+from ui.components import measures
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_dot_lies_on_the_curve_or_is_not_drawn(sqlite_database: Database, proj
         [frozen] = service.sets(project.id)
         reports = [service.report(row.evaluation_id) for row in service.table(project.id, frozen.id)]
     for code, dots in ((ANY, 0), ("hate", 2)):
-        lines, points = comparison._curve_frames(reports, comparison._named(reports), code)
+        lines, points = measures._curve_frames(reports, measures._named(reports), code)
         assert lines["model"].nunique() == 2 and len(points) == dots
         on = lines.merge(points, on=["model", "recall", "precision"])
         assert len(on) == dots

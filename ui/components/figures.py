@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
+from backend.evaluation.results import Interval
 from ui.components.numbers import NOTHING, change, count, score
 
 _RANGE = Markup(
@@ -41,6 +42,11 @@ def interval(value: float | None, low: float | None = None, high: float | None =
     # A whisker of no length would not be seen.
     drawn = _RANGE.format(words, words, 100 * low, max(1.0, 100 * (high - low)), 100 * value)
     return _TOGETHER.format(figure + drawn)
+
+
+def with_interval(value: float | None, span: Interval | None) -> Markup:
+    """The same of a figure that may lack its interval."""
+    return interval(value) if span is None else interval(value, span.low, span.high)
 
 
 def difference(value: float | None, low: float | None, high: float | None) -> Markup:

@@ -27,6 +27,7 @@ from ui.components import (
     evaluate,
     jobs,
     labels,
+    measures,
     numbers,
     outcomes,
     preference,
@@ -225,7 +226,7 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
 
 def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
     for report in reports:
-        comparison.notes(report)
+        measures.notes(report)
     parts = breakdown.load(reports)
     breakdown.over_flagging(reports, parts)
     drop.draw(reports)
@@ -233,27 +234,27 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
     with left:
         st.markdown("#### F1 by category", anchors=False)
         st.caption("In brackets how many posts have it; the line is the 95% interval.")
-        comparison.bars(reports)
+        measures.bars(reports)
     with right:
         st.markdown("#### Precision and recall", anchors=False)
-        comparison.curves(reports, looks)
+        measures.curves(reports, looks)
     st.markdown("#### Decided without a person", anchors=False)
-    comparison.alone(reports)
+    measures.alone(reports)
     with st.expander("Can its probabilities be taken at their word?", icon=":material/balance:"):
-        comparison.reliability(reports, looks)
+        measures.reliability(reports, looks)
     if any(report.metrics.reasons for report in reports):
         with st.expander("Are its reasons sound?", icon=":material/format_quote:"):
-            comparison.reasons(reports)
+            measures.reasons(reports)
     st.markdown("#### Confusion", anchors=False)
     for column, report in zip(st.columns(len(reports), gap="medium"), reports, strict=True):
         with column:
             st.markdown(f"**{text.label(report.name)}**")
-            comparison.confusion(report)
+            measures.confusion(report)
     breakdown.groups(reports, parts)
     with st.expander("All figures by category", icon=":material/table_rows:"):
         for report in reports:
             st.markdown(f"**{text.label(report.name)}**")
-            comparison.category_table(report, looks)
+            measures.category_table(report, looks)
 
 
 @st.dialog("Make it the champion?", icon=":material/military_tech:")
