@@ -26,6 +26,7 @@ from backend.evaluation.comparison import (
 )
 from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import Comparison, Gain, ModelRow
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
 from backend.evaluation.set_service import SetService
@@ -223,7 +224,7 @@ def _ended(database: Database, job_id: int, bar: Callable[[int, int | None], Non
 def _show_tables(
     session: Session, project: Project, sets: Sequence[EvaluationSet], *, by_group: bool, as_json: bool
 ) -> None:
-    service, of_sets = EvaluationService(session), SetService(session)
+    service, of_sets = ResultsService(session), SetService(session)
     tables = [(one, service.table(project.id, one.id)) for one in sets]
     if as_json:
         print_json([_document(session, one, rows) for one, rows in tables])
@@ -258,7 +259,7 @@ def _gains(session: Session, row: ModelRow) -> list[Gain]:
     return [gain for gain in RunService(session).preference_gains(row.run_id) if gain.set_id == row.set_id]
 
 
-def _beside_regression(service: EvaluationService, row: ModelRow) -> list[str]:
+def _beside_regression(service: ResultsService, row: ModelRow) -> list[str]:
     """Whether a student beats logistic regression taught the same posts, where that was judged."""
     regression = service.regression_beside(row.evaluation_id)
     if regression is None:
@@ -279,7 +280,7 @@ def _document(session: Session, one: EvaluationSet, rows: Sequence[ModelRow]) ->
 
 
 def _model(session: Session, row: ModelRow) -> dict[str, object]:
-    service, of_sets = EvaluationService(session), SetService(session)
+    service, of_sets = ResultsService(session), SetService(session)
     regression = service.regression_beside(row.evaluation_id)
     report = service.report(row.evaluation_id)
     return {
@@ -329,7 +330,7 @@ def _show_comparisons(
     *,
     as_json: bool,
 ) -> None:
-    service = EvaluationService(session)
+    service = ResultsService(session)
     found = []
     for one in sets:
         rows = service.table(project.id, one.id)

@@ -27,10 +27,6 @@ class ScoringRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def get_set(self, set_id: int) -> EvaluationSet | None:
-        """One version of a set."""
-        return self._session.get(EvaluationSet, set_id)
-
     def newest_version(self, version: EvaluationSet) -> EvaluationSet:
         """The newest version of the set that this is a version of."""
         newest = _versions(version).order_by(EvaluationSet.id.desc()).limit(1)

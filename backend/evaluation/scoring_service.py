@@ -13,6 +13,7 @@ from backend.db.models import EvaluationSet, Job
 from backend.db.models.evaluation import ModelKind, SetOrigin
 from backend.db.models.jobs import JobKind
 from backend.errors import InvalidInputError, NotFoundError
+from backend.evaluation.lookup import Lookup
 from backend.evaluation.naming import ASKED
 from backend.evaluation.scoring_repository import Asked, ScoringRepository
 from backend.evaluation.service import EvaluationService
@@ -43,6 +44,7 @@ class ScoringService:
         self._session = session
         self._scoring = ScoringRepository(session)
         self._evaluation = EvaluationService(session)
+        self._lookup = Lookup(session)
 
     def start(
         self,
@@ -71,7 +73,7 @@ class ScoringService:
             )
         if not set_ids or not (run_ids or base):
             raise InvalidInputError("There is nothing to score.", "Choose a model and a set.")
-        sets = [self._set(set_id) for set_id in set_ids]
+        sets = [self._lookup.set(set_id) for set_id in set_ids]
         if any(one.project_id != project_id for one in sets):
             raise NotFoundError("A chosen set belongs to another project.", "Choose the project's own sets.")
         models = ["base model"] * base + [f"run {runs[run_id]}" for run_id in run_ids]
@@ -95,7 +97,7 @@ class ScoringService:
         Args:
             set_id: any version of the set.
         """
-        newest = self._scoring.newest_version(self._set(set_id))
+        newest = self._scoring.newest_version(self._lookup.set(set_id))
         changed = newest.origin is SetOrigin.TEST_SPLIT and not self._evaluation.frozen_test_split(
             newest.project_id
         )
@@ -120,7 +122,7 @@ class ScoringService:
             raise InvalidInputError(
                 "No model has to be scored again on this set.", "All figures are of the labels that stand."
             )
-        newest = self._set(found.set_id)
+        newest = self._lookup.set(found.set_id)
         if found.changed:
             newest = self._evaluation.freeze_test_split(newest.project_id, person)
         if any(asked.kind is ModelKind.TEACHER for asked in found.models):
@@ -145,9 +147,3 @@ class ScoringService:
         jobs = JobService(self._session).list(version.project_id, kind=JobKind.SCORE)
         waiting = (job for job in jobs if job.state not in ENDED)
         return any(version.id in ScorePayload.model_validate(job.payload).set_ids for job in waiting)
-
-    def _set(self, set_id: int) -> EvaluationSet:
-        found = self._scoring.get_set(set_id)
-        if found is None:
-            raise NotFoundError(f"There is no evaluation set {set_id}.", "Choose one of the project's.")
-        return found

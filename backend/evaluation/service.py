@@ -1,9 +1,9 @@
-"""Evaluation sets, evaluations, and how models compare."""
+"""Evaluation sets, and what models said of them judged and stored."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,64 +13,45 @@ from sqlalchemy.orm import Session
 
 from backend.db.models import Evaluation, EvaluationSet
 from backend.db.models.content import Split
-from backend.db.models.evaluation import ModelKind, Outcome
-from backend.errors import InvalidInputError, NotFoundError
+from backend.db.models.evaluation import ModelKind
+from backend.errors import NotFoundError
 from backend.evaluation import naming
 from backend.evaluation.alone import measure_bands
-from backend.evaluation.baselines.names import Baseline, BaselineModel
-from backend.evaluation.comparison import differences, left_out, other_aims, posts_of, sentence
 from backend.evaluation.gain import gain
-from backend.evaluation.judged import Judged, all_shared, shared
+from backend.evaluation.judged import Judged
 from backend.evaluation.judging import STUDENT, Kept, Knows, Scored, judge_scores, missed_aims
 from backend.evaluation.leak_repository import LearnedRepository
 from backend.evaluation.leakage import learned_nearly, with_leaked
-from backend.evaluation.metrics import curves, measure, reliabilities
+from backend.evaluation.lookup import Lookup
+from backend.evaluation.metrics import measure
 from backend.evaluation.reasons import of_student, of_teacher
 from backend.evaluation.repository import EvaluationRepository, Size
 from backend.evaluation.results import (
     ANY,
-    Comparison,
     Gain,
     Metrics,
-    ModelRow,
-    PostKind,
-    PostPage,
-    PostRow,
     Reasons,
-    Report,
 )
 from backend.evaluation.said import Said, from_labels
 from backend.evaluation.sets import freeze_test_split, frozen_test_split, write_labelled, write_texts
 from backend.evaluation.stored import (
-    headline,
     label_map,
-    model_row,
     prediction_rows,
-    read_judged,
     read_metrics,
-    without_older_baselines,
     write_metrics,
     yes_no,
 )
 from backend.near_duplicates import clusters
 from training.thresholds import BEST_F1, Aim
 
-_OUTCOMES = {
-    PostKind.ALL: (),
-    PostKind.WRONG: (Outcome.FALSE_ALARM, Outcome.MISSED, Outcome.OTHER_LABELS),
-    PostKind.FALSE_ALARM: (Outcome.FALSE_ALARM,),
-    PostKind.MISSED: (Outcome.MISSED,),
-    PostKind.OTHER_LABELS: (Outcome.OTHER_LABELS,),
-    PostKind.RIGHT: (Outcome.RIGHT,),
-}
-
 
 class EvaluationService:
-    """What can be done with evaluation sets and evaluations."""
+    """Evaluation sets, and evaluations made of what models said of them."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._evaluations = EvaluationRepository(session)
+        self._lookup = Lookup(session)
 
     # Sets
 
@@ -123,7 +104,7 @@ class EvaluationService:
 
     def size_of_set(self, set_id: int) -> Size:
         """Posts and characters of a set."""
-        return self._evaluations.size_of_set(self._set(set_id).id)
+        return self._evaluations.size_of_set(self._lookup.set(set_id).id)
 
     def size_of_split(self, project_id: int, split: Split) -> Size:
         """Posts and characters of a split's items that have a decision: validation, or what is frozen."""
@@ -131,7 +112,7 @@ class EvaluationService:
 
     def write_set(self, set_id: int, path: Path) -> int:
         """Write a set for the trainer (parquet: id, text) and return its number of posts."""
-        return write_texts(self._evaluations.set_texts(self._set(set_id).id), path)
+        return write_texts(self._evaluations.set_texts(self._lookup.set(set_id).id), path)
 
     def write_validation(self, project_id: int, path: Path) -> int:
         """Write the validation posts with their decisions (parquet: id, text, labels); return their number.
@@ -191,7 +172,7 @@ class EvaluationService:
         Raises:
             InvalidInputError: the frames do not fit the policy or the set.
         """
-        evaluation_set = self._set(set_id)
+        evaluation_set = self._lookup.set(set_id)
         scored = judge_scores(
             *(self._evaluations, evaluation_set, policy_version_id, validation, predictions),
             knows=knows,
@@ -231,12 +212,12 @@ class EvaluationService:
         Raises:
             InvalidInputError: the frames do not fit the policy or the set.
         """
-        evaluation_set = self._set(evaluation.set_id)
+        evaluation_set = self._lookup.set(evaluation.set_id)
         before = judge_scores(
             self._evaluations, evaluation_set, evaluation.policy_version_id, validation, predictions
         )
         names = self._evaluations.names_of(evaluation_set)
-        return gain(evaluation_set, self._judged(evaluation), before.said.judged, names)
+        return gain(evaluation_set, self._lookup.judged(evaluation), before.said.judged, names)
 
     def evaluate_teacher(self, set_id: int, person: str) -> Evaluation | None:
         """Judge the teacher's stored first answers on the posts of a set that it answered.
@@ -245,7 +226,7 @@ class EvaluationService:
         are left out and counted; an answer that cannot be read is wrong. Nothing is stored again while
         its answers are the same. None where no answer can be read.
         """
-        evaluation_set = self._set(set_id)
+        evaluation_set = self._lookup.set(set_id)
         rows = self._evaluations.rows(set_id)
         answers = self._evaluations.teacher_answers(evaluation_set.project_id, set_id)
         given = {one.row_id: one.labels for one in answers}
@@ -284,198 +265,7 @@ class EvaluationService:
             reasons=reasons,
         )
 
-    # What came out
-
-    def table(self, project_id: int, set_id: int) -> list[ModelRow]:
-        """Each model's newest evaluation on a set, the best first, with the champion marked.
-
-        Of a baseline only the one that learned from the newest version.
-        """
-        project = self._evaluations.project(project_id)
-        champion_run_id = project.champion_run_id if project else None
-        evaluations = self._evaluations.newest_of_each(project_id, set_id)
-        # Without a champion run it is the base model that counts: the one scored last.
-        base_id = max(
-            (one.id for one, _ in evaluations if one.model_kind is ModelKind.BASE and one.inference is None),
-            default=None,
-        )
-        rows = [
-            model_row(
-                evaluation,
-                run,
-                champion=evaluation.id == base_id
-                if champion_run_id is None
-                else evaluation.run_id == champion_run_id and evaluation.inference is None,
-            )
-            for evaluation, run in evaluations
-        ]
-        return sorted(without_older_baselines(rows), key=headline, reverse=True)
-
-    def regression_beside(self, evaluation_id: int) -> int | None:
-        """The evaluation on the same set of logistic regression taught the same dataset version.
-
-        None where the evaluation is of no run, or that regression was not evaluated on the set.
-        """
-        evaluation = self._evaluation(evaluation_id)
-        version = self._evaluations.version_number(evaluation.run_id) if evaluation.run_id else None
-        if version is None:
-            return None
-        model = BaselineModel(Baseline.REGRESSION, version).model
-        regression = self._evaluations.newest(evaluation.set_id, ModelKind.BASELINE, model=model)
-        return None if regression is None else regression.id
-
-    def metrics(self, evaluation_id: int) -> Metrics:
-        """The stored figures of one evaluation."""
-        return read_metrics(self._evaluation(evaluation_id))
-
-    def report(self, evaluation_id: int) -> Report:
-        """One evaluation in full."""
-        evaluation = self._evaluation(evaluation_id)
-        evaluation_set = self._set(evaluation.set_id)
-        metrics = read_metrics(evaluation)
-        names = {category.code: category.name for category in metrics.categories}
-        judged = self._judged(evaluation)
-        return Report(
-            evaluation_id=evaluation.id,
-            set_id=evaluation_set.id,
-            set_name=evaluation_set.name,
-            set_number=evaluation_set.number,
-            yes_no=yes_no(evaluation_set),
-            kind=evaluation.model_kind,
-            name=self._name(evaluation),
-            model=evaluation.model,
-            run_id=evaluation.run_id,
-            policy_version_id=evaluation.policy_version_id,
-            metrics=metrics,
-            curves=curves(judged, names),
-            reliability=reliabilities(judged, names),
-            scaled_reliability=()
-            if metrics.temperature is None
-            else reliabilities(judged, names, metrics.temperature),
-            created_at=evaluation.created_at,
-            created_by=evaluation.created_by,
-        )
-
-    def compare(self, a_id: int, b_id: int) -> Comparison:
-        """Two evaluations on one set side by side; every difference is a minus b.
-
-        Raises:
-            InvalidInputError: they are on different sets, or on different versions of one.
-        """
-        a, b = self._evaluation(a_id), self._evaluation(b_id)
-        judged_a, judged_b = self._both(a, b)
-        names = {category.code: category.name for category in read_metrics(a).categories}
-        found = differences(judged_a, judged_b, names=names)
-        a_name, b_name = self._name(a), self._name(b)
-        return Comparison(
-            a_id=a_id,
-            b_id=b_id,
-            a_name=a_name,
-            b_name=b_name,
-            set_id=a.set_id,
-            posts=len(judged_a),
-            **{field: getattr(found, field) for field in type(found).__slots__},
-            sentence=sentence(
-                naming.in_a_sentence(a_name, a.model_kind),
-                naming.in_a_sentence(b_name, b.model_kind),
-                found,
-            ),
-            notes=(*left_out(read_metrics(a), judged_a), *other_aims(read_metrics(a), read_metrics(b))),
-        )
-
-    def judged_together(self, evaluation_ids: Sequence[int]) -> list[Judged]:
-        """What several models said of one set, on the posts and over the categories that all share.
-
-        Args:
-            evaluation_ids: one at least, all on the same version of a set.
-        """
-        return all_shared([self._judged(self._evaluation(each)) for each in evaluation_ids])
-
-    def beside_champion(self, project_id: int, run_id: int) -> Comparison | None:
-        """A run (a) beside the champion (b), on the test split where both are evaluated on it.
-
-        None where they share no set, or the run is the champion.
-        """
-        both = self.with_champion(project_id, run_id)
-        return None if both is None else self.compare(*both)
-
-    def with_champion(self, project_id: int, run_id: int) -> tuple[int, int] | None:
-        """The evaluations that `beside_champion` compares, of the run and of the champion."""
-        project = self._evaluations.project(project_id)
-        if project is None or project.champion_run_id == run_id:
-            return None
-        kind = ModelKind.BASE if project.champion_run_id is None else ModelKind.RUN
-        for challenger in self._evaluations.of_run(run_id):
-            champion = self._evaluations.newest(challenger.set_id, kind, run_id=project.champion_run_id)
-            if champion is not None:
-                return challenger.id, champion.id
-        return None
-
-    def posts(
-        self,
-        evaluation_id: int,
-        *,
-        kind: PostKind = PostKind.WRONG,
-        other_id: int | None = None,
-        after: int = 0,
-        limit: int = 50,
-    ) -> PostPage:
-        """The posts behind an evaluation, paged by key.
-
-        Args:
-            other_id: a second evaluation on the same set; its labels are shown beside, and the
-                kinds that compare need it.
-            after: what the page before gave as `next_after`.
-
-        Raises:
-            InvalidInputError: the kind compares and there is no second evaluation.
-        """
-        ids = self.post_ids(evaluation_id, kind=kind, other_id=other_id, after=after, limit=limit + 1)
-        rows = self._evaluations.posts(evaluation_id, other_id, ids[:limit])
-        unread = set(self.metrics(evaluation_id).unread)
-        other_unread = set() if other_id is None else set(self.metrics(other_id).unread)
-        return PostPage(
-            tuple(
-                PostRow(**row._mapping, unread=row.row_id in unread, other_unread=row.row_id in other_unread)
-                for row in rows
-            ),
-            ids[limit - 1] if len(ids) > limit else None,
-        )
-
-    def post_ids(
-        self,
-        evaluation_id: int,
-        *,
-        kind: PostKind,
-        other_id: int | None = None,
-        after: int = 0,
-        limit: int | None = None,
-    ) -> list[int]:
-        """The keys of the posts that `posts` gives; all of them without a limit."""
-        evaluation = self._evaluation(evaluation_id)
-        if kind in _OUTCOMES:
-            return self._evaluations.page(evaluation_id, _OUTCOMES[kind], after=after, limit=limit)
-        if other_id is None:
-            raise InvalidInputError("These posts compare two models.", "Choose a second model.")
-        return self._compared(evaluation, self._evaluation(other_id), kind, after, limit)
-
     # Within
-
-    def _set(self, set_id: int) -> EvaluationSet:
-        found = self._evaluations.get_set(set_id)
-        if found is None:
-            raise NotFoundError(f"There is no evaluation set {set_id}.", "Choose one of the project's.")
-        return found
-
-    def _evaluation(self, evaluation_id: int) -> Evaluation:
-        found = self._evaluations.get(evaluation_id)
-        if found is None:
-            raise NotFoundError(f"There is no evaluation {evaluation_id}.", "Choose one from the table.")
-        return found
-
-    def _name(self, evaluation: Evaluation) -> str:
-        number = self._evaluations.run_number(evaluation.run_id) if evaluation.run_id else None
-        return naming.model_name(evaluation.model_kind, evaluation.model, number, evaluation.inference)
 
     def _store(
         self,
@@ -517,13 +307,13 @@ class EvaluationService:
         version = learned.version_of(evaluation.run_id) if evaluation.run_id is not None else None
         if version is None:
             return metrics
-        leaked = learned_nearly(learned, self._set(evaluation.set_id), version)
-        learner = naming.in_a_sentence(self._name(evaluation), evaluation.model_kind)
+        leaked = learned_nearly(learned, self._lookup.set(evaluation.set_id), version)
+        learner = naming.in_a_sentence(self._lookup.name(evaluation), evaluation.model_kind)
         return with_leaked(metrics, judged, leaked, learner=learner, names=names)
 
     def _clustered(self, set_id: int, judged: Judged) -> Judged:
         """With the near-duplicates among its posts put together, as found in all of the set."""
-        texts = dict(self._evaluations.texts_as_written(self._set(set_id)))
+        texts = dict(self._evaluations.texts_as_written(self._lookup.set(set_id)))
         places = dict(zip(texts, clusters(list(texts.values())).tolist(), strict=True))
         return replace(
             judged, clusters=np.array([places[key] for key in judged.row_ids.tolist()], dtype=np.int64)
@@ -537,21 +327,3 @@ class EvaluationService:
         stored = {row.row_id: row.labels for row in self._evaluations.predictions(known.id)}
         same = stored == dict(zip(said.judged.row_ids.tolist(), said.labels, strict=True))
         return same and read_metrics(known).unread == said.judged.unread_posts
-
-    def _judged(self, evaluation: Evaluation) -> Judged:
-        return read_judged(evaluation, self._evaluations.predictions(evaluation.id))
-
-    def _both(self, a: Evaluation, b: Evaluation) -> tuple[Judged, Judged]:
-        if a.set_id != b.set_id:
-            raise InvalidInputError(
-                "The two were evaluated on different sets, or on different versions of one.",
-                "Evaluate both on the newest version of the same set.",
-            )
-        return shared(self._judged(a), self._judged(b))
-
-    def _compared(
-        self, evaluation: Evaluation, other: Evaluation, kind: PostKind, after: int, limit: int | None
-    ) -> list[int]:
-        here, there = self._both(evaluation, other)
-        ids = here.row_ids[posts_of(kind, here, there)]
-        return [int(row_id) for row_id in ids[ids > after][:limit]]

@@ -10,16 +10,15 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from backend import events
-from backend.db.models import Evaluation, EvaluationSet
+from backend.db.models import EvaluationSet
 from backend.db.models.evaluation import SetOrigin
-from backend.errors import InvalidInputError, NotFoundError
+from backend.errors import InvalidInputError
 from backend.evaluation.drop import Drop, measure_drop, not_known
 from backend.evaluation.groups import Breakdown, breakdown
-from backend.evaluation.judged import Judged
+from backend.evaluation.lookup import Lookup
 from backend.evaluation.repository import EvaluationRepository
 from backend.evaluation.robustness import GROUP, assign, disguise
 from backend.evaluation.sets import set_hash
-from backend.evaluation.stored import read_judged
 from backend.text import text_hash, things
 
 
@@ -29,12 +28,13 @@ class SetService:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._evaluations = EvaluationRepository(session)
+        self._lookup = Lookup(session)
 
     def breakdown(self, evaluation_id: int) -> Breakdown:
         """How often a model flags harmless posts of a set, and how often it is right in each group."""
-        evaluation = self._evaluation(evaluation_id)
-        evaluation_set = self._set(evaluation.set_id)
-        judged = self._judged(evaluation)
+        evaluation = self._lookup.evaluation(evaluation_id)
+        evaluation_set = self._lookup.set(evaluation.set_id)
+        judged = self._lookup.judged(evaluation)
         group_by = evaluation_set.group_by
         groups = self._evaluations.groups(evaluation_set.id, group_by) if group_by else {}
         return breakdown(judged, group_by, [groups[key] for key in judged.row_ids.tolist() if groups])
@@ -48,7 +48,7 @@ class SetService:
         Raises:
             InvalidInputError: the set is itself made so.
         """
-        plain = self._set(set_id)
+        plain = self._lookup.set(set_id)
         if plain.origin is SetOrigin.ROBUSTNESS:
             raise InvalidInputError(
                 f"The posts of {plain.name!r} are disguised already.", "Choose the set that it was made from."
@@ -84,7 +84,7 @@ class SetService:
 
     def source(self, made: EvaluationSet) -> EvaluationSet | None:
         """The set that this one was made from; None where it was made from none."""
-        return None if made.made_from_id is None else self._set(made.made_from_id)
+        return None if made.made_from_id is None else self._lookup.set(made.made_from_id)
 
     def made_from(self, set_id: int) -> EvaluationSet | None:
         """The robustness set of this version of a set, where there is one."""
@@ -92,52 +92,35 @@ class SetService:
 
     def as_written(self, evaluation_id: int) -> int | None:
         """The evaluation that `drop` compares with: of the same model on the posts as they were written."""
-        evaluation = self._evaluation(evaluation_id)
-        made_from_id = self._set(evaluation.set_id).made_from_id
+        evaluation = self._lookup.evaluation(evaluation_id)
+        made_from_id = self._lookup.set(evaluation.set_id).made_from_id
         plain = None if made_from_id is None else self._evaluations.same_model(evaluation, made_from_id)
         return None if plain is None else plain.id
 
     def drop(self, evaluation_id: int) -> Drop | None:
         """What disguises cost a model; None where the set is no robustness set."""
-        evaluation = self._evaluation(evaluation_id)
-        made = self._set(evaluation.set_id)
+        evaluation = self._lookup.evaluation(evaluation_id)
+        made = self._lookup.set(evaluation.set_id)
         if made.origin is not SetOrigin.ROBUSTNESS or made.made_from_id is None:
             return None
-        of = self._set(made.made_from_id)
+        of = self._lookup.set(made.made_from_id)
         plain = self._evaluations.same_model(evaluation, of.id)
         if plain is None:
             newest = any(one.id == of.id for one in self._evaluations.sets(of.project_id))
             return not_known(of.name, of.number, newest=newest)
-        disguised = self._judged(evaluation)
+        disguised = self._lookup.judged(evaluation)
         groups = self._evaluations.groups(made.id, GROUP)
         plain_keys = self._evaluations.keys(of.id)
         key_of = {key: plain_keys[post] for post, key in self._evaluations.keys(made.id).items()}
         keys = disguised.row_ids.tolist()
         return measure_drop(
-            self._judged(plain),
+            self._lookup.judged(plain),
             replace(disguised, row_ids=np.array([key_of[key] for key in keys], dtype=np.int64)),
             names=self._evaluations.names_of(of),
             disguises=[groups[key] for key in keys],
             set_name=of.name,
             set_number=of.number,
         )
-
-    # Within
-
-    def _set(self, set_id: int) -> EvaluationSet:
-        found = self._evaluations.get_set(set_id)
-        if found is None:
-            raise NotFoundError(f"There is no evaluation set {set_id}.", "Choose one of the project's.")
-        return found
-
-    def _evaluation(self, evaluation_id: int) -> Evaluation:
-        found = self._evaluations.get(evaluation_id)
-        if found is None:
-            raise NotFoundError(f"There is no evaluation {evaluation_id}.", "Choose one from the table.")
-        return found
-
-    def _judged(self, evaluation: Evaluation) -> Judged:
-        return read_judged(evaluation, self._evaluations.predictions(evaluation.id))
 
 
 def disguised_posts(posts: Sequence[Any]) -> list[dict[str, Any]]:

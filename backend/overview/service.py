@@ -10,6 +10,7 @@ from backend.db.models.content import Agreement, Queue, Split
 from backend.db.models.evaluation import ModelKind, SetOrigin
 from backend.db.models.jobs import JobState
 from backend.evaluation.results import ModelRow
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.overview import steps
 from backend.overview.repository import OverviewRepository
@@ -84,7 +85,7 @@ class OverviewService:
         sets = [each for each in evaluations.shown_sets(project_id) if each.origin is SetOrigin.TEST_SPLIT]
         if not sets:
             return Champion(name)
-        rows = evaluations.table(project_id, sets[0].id)
+        rows = ResultsService(self._session).table(project_id, sets[0].id)
         row = next((row for row in rows if row.champion), None)
         return Champion(
             name=name,

@@ -21,6 +21,7 @@ from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.evaluation.gain import read_gains, write_gains
 from backend.evaluation.judging import Kept
 from backend.evaluation.results import Gain, ModelRow
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
 from backend.jobs.payloads import TrainPayload
@@ -398,7 +399,7 @@ class RunService:
     def _headlines(self, project_id: int) -> dict[int, ModelRow]:
         evaluation = EvaluationService(self._session)
         tests = [found for found in evaluation.shown_sets(project_id) if found.origin is SetOrigin.TEST_SPLIT]
-        rows = evaluation.table(project_id, tests[0].id) if tests else []
+        rows = ResultsService(self._session).table(project_id, tests[0].id) if tests else []
         return {row.run_id: row for row in rows if row.run_id is not None and row.inference is None}
 
     def _frames(self, version_id: int, split: Split) -> Iterable[pd.DataFrame]:

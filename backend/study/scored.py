@@ -15,8 +15,8 @@ from backend.evaluation.bootstrap import SEED, Samples, bootstrap, exactly
 from backend.evaluation.frames import read_scores
 from backend.evaluation.judged import Floats, Judged
 from backend.evaluation.results import Metrics, ModelRow
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.said import SetRows, from_scores
-from backend.evaluation.service import EvaluationService
 from backend.near_duplicates import clusters
 from backend.runs.service import RunService
 from backend.settings import Settings
@@ -125,7 +125,7 @@ class Reader:
         self._session = session
         self._study = study
         self._service = StudyService(session, settings)
-        self._evaluation = EvaluationService(session)
+        self._results = ResultsService(session)
         self._curation = CurationService(session)
         self._repository = StudyRepository(session)
         self._runs = RunService(session, settings)
@@ -146,7 +146,7 @@ class Reader:
         others = [
             (of, row)
             for of in sets
-            for row in self._evaluation.table(self._study.project_id, of.id)
+            for row in self._results.table(self._study.project_id, of.id)
             if row.kind is not ModelKind.RUN
         ]
         names = {
@@ -167,7 +167,7 @@ class Reader:
             return []
         # Handlings that give the very same rows share a run, which need not be drawn for twice.
         evaluations = {one.evaluation.id: one.evaluation for one in found}
-        judged = self._evaluation.judged_together(list(evaluations))
+        judged = self._results.judged_together(list(evaluations))
         samples = dict(zip(evaluations, bootstrap(judged, seed=SEED + of.id), strict=True))
         said = dict(zip(evaluations, judged, strict=True))
         learned = self._learned(found) if of.in_distribution else {}
@@ -177,7 +177,7 @@ class Reader:
                 of,
                 said[one.evaluation.id],
                 samples[one.evaluation.id],
-                self._evaluation.metrics(one.evaluation.id),
+                self._results.metrics(one.evaluation.id),
                 learned.get(one.run.id),
             )
             for one in found
@@ -201,7 +201,7 @@ class Reader:
         frame = self._runs.scores_on_learned(one.run)
         if frame is None or not len(frame):
             return None
-        codes = list(self._evaluation.metrics(one.evaluation.id).codes)
+        codes = list(self._results.metrics(one.evaluation.id).codes)
         rows = self._curation.training_sample(one.run.dataset_version_id, max(LEARNED, len(frame)))
         rows = rows[rows["id"].isin(frame["id"])]
         labels = tuple(tuple(these) for these in rows["labels"])

@@ -15,6 +15,7 @@ from backend.db.models.jobs import JobKind, JobState
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.gain import write_gains
 from backend.evaluation.results import ANY, Difference, Gain, PostKind
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
 from backend.jobs.payloads import ScorePayload
@@ -79,9 +80,9 @@ def test_a_dot_lies_on_the_curve_or_is_not_drawn(sqlite_database: Database, proj
     app.selectbox(key="curve-category").set_value("hate").run()
     assert "The dot is the threshold" in shown(app)
     with sqlite_database.read() as session:
-        service = EvaluationService(session)
-        [frozen] = service.sets(project.id)
-        reports = [service.report(row.evaluation_id) for row in service.table(project.id, frozen.id)]
+        results = ResultsService(session)
+        [frozen] = EvaluationService(session).sets(project.id)
+        reports = [results.report(row.evaluation_id) for row in results.table(project.id, frozen.id)]
     for code, dots in ((ANY, 0), ("hate", 2)):
         lines, points = measures._curve_frames(reports, measures._named(reports), code)
         assert lines["model"].nunique() == 2 and len(points) == dots

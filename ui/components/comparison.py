@@ -16,7 +16,7 @@ from backend.evaluation.results import (
     Difference,
     ModelRow,
 )
-from backend.evaluation.service import EvaluationService
+from backend.evaluation.results_service import ResultsService
 from ui.components import figures, numbers, text
 
 _CHAMPION = Markup(' <span class="ov-tag">champion</span>')
@@ -58,7 +58,7 @@ def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
     )
 
 
-def compared(service: EvaluationService, a_id: int, b_id: int) -> Comparison:
+def compared(service: ResultsService, a_id: int, b_id: int) -> Comparison:
     """Two evaluations side by side, worked out once: they never change, and their intervals take a while."""
     known: dict[tuple[int, int], Comparison] = st.session_state.setdefault("compared", {})
     if (a_id, b_id) not in known:
@@ -69,7 +69,7 @@ def compared(service: EvaluationService, a_id: int, b_id: int) -> Comparison:
 def beside_regression(evaluation_id: int) -> None:
     """Whether a student beats logistic regression taught the same posts; nothing where none was."""
     with get_database().read() as found:
-        service = EvaluationService(found)
+        service = ResultsService(found)
         regression = service.regression_beside(evaluation_id)
         beside = None if regression is None else compared(service, evaluation_id, regression)
     if beside is None:

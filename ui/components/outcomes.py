@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from backend.db.engine import get_database
 from backend.evaluation.naming import in_a_sentence
 from backend.evaluation.results import Comparison, PostKind, PostPage, PostRow, Report
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.sending import Sent, send_item, send_to_review, sendable
-from backend.evaluation.service import EvaluationService
 from backend.review.service import ReviewService
 from backend.settings import get_settings
 from backend.text import things
@@ -51,7 +51,7 @@ def draw(reports: Sequence[Report], compared: Comparison | None, looks: Looks) -
     other = reports[1] if len(reports) == 2 else None
     place = pager(f"posts-{reports[0].evaluation_id}-{other.evaluation_id if other else 0}-{kind.value}")
     with get_database().read() as found:
-        posts = EvaluationService(found).posts(
+        posts = ResultsService(found).posts(
             reports[0].evaluation_id,
             kind=kind,
             other_id=other.evaluation_id if other else None,
@@ -139,7 +139,7 @@ def _sending(reports: Sequence[Report], kind: PostKind) -> None:
     """What sending a post means, and the button that sends all of a kind."""
     evaluation_ids = _ids(reports)
     with get_database().read() as found:
-        row_ids = EvaluationService(found).post_ids(
+        row_ids = ResultsService(found).post_ids(
             evaluation_ids[0], kind=kind, other_id=evaluation_ids[1] if len(reports) == 2 else None
         )
         posts = sendable(found, evaluation_ids, row_ids)

@@ -14,7 +14,7 @@ from backend.base_models import display_name
 from backend.db.engine import get_database
 from backend.db.models import Job, Run
 from backend.db.models.jobs import JobState
-from backend.evaluation.service import EvaluationService
+from backend.evaluation.results_service import ResultsService
 from backend.jobs.service import JobService
 from backend.jobs.states import can_go_on
 from backend.runs.views import RunSummary
@@ -111,7 +111,7 @@ def _doing(job: Job, events: Sequence[dict[str, Any]]) -> str:
 def _beside_champion(run: RunSummary) -> None:
     """Whether it is better than the model in use, in one sentence, and whether it earns its keep."""
     with get_database().read() as found:
-        service = EvaluationService(found)
+        service = ResultsService(found)
         both = service.with_champion(run.run.project_id, run.run.id)
         compared = None if both is None else comparison.compared(service, *both)
     if compared is not None:

@@ -14,6 +14,7 @@ from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
 from backend.evaluation.naming import in_a_table
 from backend.evaluation.results import Comparison, ModelRow, Report
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
@@ -82,8 +83,8 @@ def page() -> None:
 
 def _sets(project_id: int) -> list[Scored]:
     with get_database().read() as found:
-        service = EvaluationService(found)
-        return [Scored(each, service.table(project_id, each.id)) for each in service.shown_sets(project_id)]
+        sets, results = EvaluationService(found), ResultsService(found)
+        return [Scored(each, results.table(project_id, each.id)) for each in sets.shown_sets(project_id)]
 
 
 def _nothing_yet() -> None:
@@ -147,7 +148,7 @@ def _one_set(scored: Scored) -> None:
         _alone(first)
         return
     with get_database().read() as found:
-        service = EvaluationService(found)
+        service = ResultsService(found)
         compared = comparison.compared(service, first.evaluation_id, second.evaluation_id)
         reports = [service.report(first.evaluation_id), service.report(second.evaluation_id)]
         looks = labels.load(found, session.project_id())
@@ -163,7 +164,7 @@ def _one_set(scored: Scored) -> None:
 
 def _alone(row: ModelRow) -> None:
     with get_database().read() as found:
-        report = EvaluationService(found).report(row.evaluation_id)
+        report = ResultsService(found).report(row.evaluation_id)
         looks = labels.load(found, session.project_id())
     _beside_regression((row,))
     preference.gained((row,))

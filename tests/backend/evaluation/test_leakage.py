@@ -17,6 +17,7 @@ from backend.db.models import (
 from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind
 from backend.evaluation.results import Metrics
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from tests.backend.build import add_item, add_project
 from tests.backend.evaluation.build import add_decided, add_run, add_yes_no_set, frame
@@ -70,7 +71,7 @@ def judged(session: Session, of: EvaluationSet, policy: PolicyVersion, run: Run 
         predictions=frame({row_id: said[text] for row_id, text in rows}, ("hate", "scam")),
         person="ada",
     )
-    return service.metrics(evaluation.id)
+    return ResultsService(session).metrics(evaluation.id)
 
 
 def test_what_a_run_nearly_learned_is_counted_and_what_is_without_it_told(database: Database) -> None:

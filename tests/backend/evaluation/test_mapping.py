@@ -126,7 +126,7 @@ def test_a_model_is_judged_on_the_labels_of_the_set(database: Database) -> None:
     with database.write() as session:
         here, outside = here_with_set(session, {"hate": "hateful"})
         evaluation = here.ingest(outside, SAID)
-        report = here.service.report(evaluation.id)
+        report = here.results.report(evaluation.id)
         metrics = report.metrics
         hateful, rude = metrics.categories
         # t1 and t5 are found, t2 is missed. That t3 is called a scam is none of the set's business.
@@ -143,7 +143,7 @@ def test_a_model_is_judged_on_the_labels_of_the_set(database: Database) -> None:
         assert "Not in the macro averages, because they could not be judged: Rude." in metrics.notes
         assert (metrics.any_violation.support, metrics.any_violation.f1) == (3, pytest.approx(0.8))
         assert [curve.code for curve in report.curves] == ["hateful", ANY]
-        [missed] = here.service.posts(evaluation.id).rows
+        [missed] = here.results.posts(evaluation.id).rows
         assert (missed.text, missed.labels, missed.predicted, missed.scores) == (
             "t2",
             ("hateful",),
@@ -157,7 +157,7 @@ def test_two_models_are_compared_on_the_labels_of_the_set(database: Database) ->
         here, outside = here_with_set(session, {"hate": "hateful", "scam": "hateful"})
         worse = here.ingest(outside, SAID)
         better = here.ingest(outside, {**SAID, "t2": (0.1, 0.9), "t3": (0.1, 0.1)})
-        found = here.service.compare(better.id, worse.id)
+        found = here.results.compare(better.id, worse.id)
         # Found are t1, t3 and t5 of t1, t2 and t5; the other finds all three and nothing else.
         assert (found.macro_f1.a, found.macro_f1.b) == (1, pytest.approx(2 / 3))
         assert [one.code for one in found.categories] == ["hateful"]
@@ -177,7 +177,7 @@ def test_a_model_without_what_a_label_stands_for_is_not_judged_on_it(database: D
             predictions=here.predictions(outside, SAID).drop(columns="p_scam"),
             person="ada",
         )
-        hateful, rude = here.service.metrics(evaluation.id).categories
+        hateful, rude = here.results.metrics(evaluation.id).categories
         assert hateful.f1 == pytest.approx(0.8)
         assert (rude.f1, rude.note) == (None, "The model knows none of its categories: scam.")
 
@@ -188,7 +188,7 @@ def test_a_teacher_is_judged_on_the_labels_of_the_set(database: Database) -> Non
         answer(here, {"t1": ("hate", "scam"), "t2": ("scam",), "t3": ("hate",), "t4": ()})
         evaluation = here.service.evaluate_teacher(outside.id, "ada")
         assert evaluation is not None
-        hateful, rude = here.service.metrics(evaluation.id).categories
+        hateful, rude = here.results.metrics(evaluation.id).categories
         assert (hateful.support, hateful.predicted, hateful.hits) == (2, 3, 2)
         assert rude.note == "No category of the policy stands for it."
 

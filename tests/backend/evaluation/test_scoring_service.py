@@ -98,7 +98,7 @@ def test_the_teachers_answers_are_judged_again_at_once(database: Database) -> No
         decide(session, here.policy, here.items["t3"], ("scam",))
         assert scoring.start_again(first.id, "ada") == []
         second = here.frozen()
-        assert [row.kind for row in here.service.table(here.project.id, second.id)] == [ModelKind.TEACHER]
+        assert [row.kind for row in here.results.table(here.project.id, second.id)] == [ModelKind.TEACHER]
         assert scoring.behind(second.id).models == ()
 
 

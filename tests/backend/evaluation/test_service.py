@@ -29,6 +29,7 @@ from backend.evaluation.comparison import invalid_sentence
 from backend.evaluation.judging import Kept, Knows
 from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import ANY, PostKind, Reasons
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
 from tests.backend.build import add_project, add_teacher_run
@@ -52,6 +53,10 @@ class World:
     @property
     def service(self) -> EvaluationService:
         return EvaluationService(self.session)
+
+    @property
+    def results(self) -> ResultsService:
+        return ResultsService(self.session)
 
     def frozen(self) -> EvaluationSet:
         return self.service.freeze_test_split(self.project.id, "ada")
@@ -124,8 +129,8 @@ def test_thresholds_serve_the_aim_and_what_cannot_be_had_is_said(database: Datab
         best = here.ingest(frozen, GOOD)
         precise = here.ingest(frozen, GOOD, aim=Aim("precision", 0.9))
         assert precise.thresholds["scam"] == best.thresholds["scam"]
-        metrics = here.service.report(precise.id).metrics
-        assert (metrics.thresholds_for, here.service.report(best.id).metrics.thresholds_for) == (
+        metrics = here.results.report(precise.id).metrics
+        assert (metrics.thresholds_for, here.results.report(best.id).metrics.thresholds_for) == (
             "precision=0.9",
             "f1",
         )
@@ -133,14 +138,14 @@ def test_thresholds_serve_the_aim_and_what_cannot_be_had_is_said(database: Datab
             "On validation posts a precision of 0.9 could not be had for Hate; "
             "the threshold comes nearest to it."
         )
-        [note] = here.service.compare(best.id, precise.id).notes
+        [note] = here.results.compare(best.id, precise.id).notes
         assert "chosen for different things (f1, precision=0.9)" in note
 
 
 def test_the_temperature_is_fitted_on_validation_posts(database: Database) -> None:
     with database.write() as session:
         here = world(session)
-        report = here.service.report(here.ingest(here.frozen(), GOOD).id)
+        report = here.results.report(here.ingest(here.frozen(), GOOD).id)
     metrics, [hate, _] = report.metrics, report.metrics.categories
     # All validation posts are told apart, so that surer scores would be likelier.
     assert metrics.temperature is not None and metrics.temperature < 1
@@ -169,7 +174,7 @@ def test_a_model_without_categories_is_judged_on_any_violation(database: Databas
             person="ada",
         )
     with database.read() as session:
-        service = EvaluationService(session)
+        service = ResultsService(session)
         report = service.report(evaluation.id)
         assert report.name == "alt-profanity-check"
         assert (report.metrics.any_violation.f1, report.metrics.any_violation.auprc) == (1, 1)
@@ -186,14 +191,14 @@ def test_a_run_stands_beside_the_regression_taught_its_own_version(database: Dat
         run = add_run(session, here.project, here.policy)
         number = session.get_one(DatasetVersion, run.dataset_version_id).number
         student = here.ingest(frozen, GOOD, ModelKind.RUN, run.id)
-        assert here.service.regression_beside(student.id) is None
+        assert here.results.regression_beside(student.id) is None
         taught = {version: here.ingest(frozen, BAD, ModelKind.BASELINE) for version in (number, number + 1)}
         for version, one in taught.items():
             one.model = BaselineModel(Baseline.REGRESSION, version).model
         session.flush()
-        assert here.service.regression_beside(student.id) == taught[number].id
-        assert here.service.regression_beside(taught[number].id) is None
-        shown = {row.evaluation_id for row in here.service.table(here.project.id, frozen.id)}
+        assert here.results.regression_beside(student.id) == taught[number].id
+        assert here.results.regression_beside(taught[number].id) is None
+        shown = {row.evaluation_id for row in here.results.table(here.project.id, frozen.id)}
         assert shown == {student.id, taught[number + 1].id}
 
 
@@ -289,7 +294,7 @@ def test_an_evaluation_is_judged_and_stored(database: Database) -> None:
         assert evaluation.thresholds["hate"] == 0.5
         assert set(evaluation.thresholds) == {*CODES, ANY}
     with database.read() as session:
-        service = EvaluationService(session)
+        service = ResultsService(session)
         report = service.report(evaluation.id)
         assert (report.name, report.set_name, report.yes_no) == ("Base model", "test", False)
         hate, scam = report.metrics.categories
@@ -321,7 +326,7 @@ def test_the_table_has_each_models_newest_line_and_the_champion(database: Databa
         here.ingest(frozen, GOOD)
         base = here.ingest(frozen, BAD)
         student = here.ingest(frozen, GOOD, ModelKind.RUN, run.id)
-        table = here.service.table(here.project.id, frozen.id)
+        table = here.results.table(here.project.id, frozen.id)
         assert [(row.name, row.evaluation_id, row.champion) for row in table] == [
             ("Run 1", student.id, False),
             ("Base model", base.id, True),
@@ -331,7 +336,7 @@ def test_the_table_has_each_models_newest_line_and_the_champion(database: Databa
         assert best.macro_f1_interval is not None
         here.project.champion_run_id = run.id
         session.flush()
-        assert [row.champion for row in here.service.table(here.project.id, frozen.id)] == [True, False]
+        assert [row.champion for row in here.results.table(here.project.id, frozen.id)] == [True, False]
         assert here.service.is_evaluated(frozen.id, ModelKind.RUN, run_id=run.id)
         assert not here.service.is_evaluated(frozen.id, ModelKind.TEACHER)
         assert not here.service.is_evaluated(frozen.id, ModelKind.BASE, model="another")
@@ -348,13 +353,13 @@ def test_a_student_asked_for_a_reason_first_has_a_line_of_its_own(database: Data
         assert is_evaluated(frozen.id, ModelKind.RUN, run_id=run.id, inference="reasoned")
         assert not is_evaluated(frozen.id, ModelKind.RUN, run_id=run.id)
         assert (
-            here.service.with_champion(
+            here.results.with_champion(
                 here.project.id, add_run(session, here.project, here.policy, number=2).id
             )
             is None
         )
         itself = here.ingest(frozen, BAD, ModelKind.RUN, run.id)
-        table = here.service.table(here.project.id, frozen.id)
+        table = here.results.table(here.project.id, frozen.id)
         assert [(row.name, row.inference, row.champion) for row in table] == [
             ("Run 1, reason first", "reasoned", False),
             ("Run 1", None, True),
@@ -374,7 +379,7 @@ def test_of_a_student_that_knows_both_ways_the_table_says_how_it_was_asked(datab
         run.config = {"answers": "both"}
         itself = here.ingest(frozen, GOOD, ModelKind.RUN, run.id)
         here.ingest(frozen, BAD, ModelKind.RUN, run.id, inference="reasoned")
-        table = here.service.table(here.project.id, frozen.id)
+        table = here.results.table(here.project.id, frozen.id)
         assert [in_a_table(row) for row in table] == ["Run 1, label only", "Run 1, reason first"]
         for name in ("run 1", "1", "run 1, label only"):
             assert pick(table, name).evaluation_id == itself.id
@@ -397,9 +402,9 @@ def test_the_probability_of_invalid_answers_is_kept(database: Database) -> None:
             predictions=scores,
             person="ada",
         )
-        assert here.service.metrics(evaluation.id).invalid == pytest.approx(0.15)
+        assert here.results.metrics(evaluation.id).invalid == pytest.approx(0.15)
         without = here.ingest(frozen, GOOD)
-        assert here.service.metrics(without.id).invalid == 0
+        assert here.results.metrics(without.id).invalid == 0
 
 
 def test_a_version_frozen_since_hides_no_figures(database: Database) -> None:
@@ -424,7 +429,7 @@ def test_two_models_side_by_side(database: Database) -> None:
         here = world(session)
         frozen = here.frozen()
         good, bad = here.ingest(frozen, GOOD), here.ingest(frozen, BAD)
-        found = here.service.compare(good.id, bad.id)
+        found = here.results.compare(good.id, bad.id)
         assert (found.posts, found.both_right, found.only_a_right, found.only_b_right) == (5, 2, 3, 0)
         assert found.macro_f1.a == 1
         assert found.macro_f1.difference is not None and found.macro_f1.difference > 0
@@ -438,7 +443,7 @@ def test_a_challenger_stands_beside_the_champion(database: Database) -> None:
         frozen = here.frozen()
         first = add_run(session, here.project, here.policy)
         second = add_run(session, here.project, here.policy, number=2)
-        beside = here.service.beside_champion
+        beside = here.results.beside_champion
         one = here.ingest(frozen, BAD, ModelKind.RUN, first.id)
         assert beside(here.project.id, first.id) is None, "the base model is champion and not evaluated"
         base = here.ingest(frozen, BAD)
@@ -456,7 +461,7 @@ def test_a_challenger_stands_beside_the_champion(database: Database) -> None:
 
 
 def texts(here: World, evaluation: Evaluation, kind: PostKind, other: Evaluation | None = None) -> list[str]:
-    page = here.service.posts(evaluation.id, kind=kind, other_id=other.id if other else None)
+    page = here.results.posts(evaluation.id, kind=kind, other_id=other.id if other else None)
     return [row.text for row in page.rows]
 
 
@@ -475,12 +480,12 @@ def test_posts_by_what_went_wrong(database: Database) -> None:
         assert texts(here, bad, PostKind.ONLY_RIGHT_THERE, good) == ["t2", "t3", "t5"]
         assert texts(here, bad, PostKind.BOTH_WRONG, good) == []
         assert texts(here, bad, PostKind.DIFFER, good) == ["t1", "t2", "t3", "t5"]
-        [row] = here.service.posts(bad.id, kind=PostKind.FALSE_ALARM, other_id=good.id).rows
+        [row] = here.results.posts(bad.id, kind=PostKind.FALSE_ALARM, other_id=good.id).rows
         assert (row.labels, row.predicted, row.other_predicted) == ((), ("hate",), ())
         assert (row.item_id, row.any_score) == (here.items["t3"].id, 0.9)
         assert (row.flagged, row.other_flagged) == (True, False)
         with pytest.raises(InvalidInputError, match="compare two models"):
-            here.service.posts(bad.id, kind=PostKind.DIFFER)
+            here.results.posts(bad.id, kind=PostKind.DIFFER)
 
 
 @pytest.mark.parametrize("kind", [PostKind.WRONG, PostKind.DIFFER])
@@ -492,7 +497,7 @@ def test_posts_come_in_pages(database: Database, kind: PostKind) -> None:
         seen: list[str] = []
         after: int | None = 0
         while after is not None:
-            page = here.service.posts(bad.id, kind=kind, other_id=good.id, after=after, limit=2)
+            page = here.results.posts(bad.id, kind=kind, other_id=good.id, after=after, limit=2)
             assert len(page.rows) <= 2
             seen += [row.text for row in page.rows]
             after = page.next_after
@@ -506,7 +511,7 @@ def test_only_the_beginning_of_a_long_post_is_shown(database: Database) -> None:
         add_decided(session, here.project, here.policy, long, ())
         frozen = here.frozen()
         evaluation = here.ingest(frozen, {**GOOD, long: (0.9, 0.1)})
-        [row] = here.service.posts(evaluation.id).rows
+        [row] = here.results.posts(evaluation.id).rows
         assert row.text == "x" * 2_000
 
 
@@ -534,24 +539,24 @@ def test_the_teacher_is_judged_on_what_it_answered(database: Database) -> None:
         evaluation = here.service.evaluate_teacher(frozen.id, "ada")
         assert evaluation is not None
         assert evaluation.model == "teacher-1"
-        [row] = here.service.table(here.project.id, frozen.id)
+        [row] = here.results.table(here.project.id, frozen.id)
         assert (row.name, row.posts, row.of, row.macro_auprc) == ("Teacher teacher-1", 4, 5, None)
-        metrics = here.service.report(evaluation.id).metrics
+        metrics = here.results.report(evaluation.id).metrics
         assert metrics.reasons == Reasons(3, pytest.approx(2 / 3), pytest.approx(2 / 3), 0.75, 4.0, 1)
         assert metrics.unreadable == 1
         assert "Judged on 4 of 5 posts" in metrics.notes[0]
         assert metrics.notes[1] == "1 answer could not be read and counts as wrong."
-        assert here.service.report(evaluation.id).curves == ()
+        assert here.results.report(evaluation.id).curves == ()
         again = here.service.evaluate_teacher(frozen.id, "ada")
         assert again is not None and again.id == evaluation.id
         student = here.ingest(frozen, GOOD)
-        found = here.service.compare(student.id, evaluation.id)
+        found = here.results.compare(student.id, evaluation.id)
         assert (found.posts, found.only_a_right) == (4, 3)
         assert found.macro_auprc.difference is None
         answer(here, {"t2": ("scam",), "t4": ()})
         newer = here.service.evaluate_teacher(frozen.id, "ada")
         assert newer is not None and newer.id != evaluation.id
-        assert here.service.report(newer.id).metrics.posts == 4
+        assert here.results.report(newer.id).metrics.posts == 4
 
 
 def test_an_answer_that_cannot_be_read_is_wrong_throughout(database: Database) -> None:
@@ -562,14 +567,14 @@ def test_an_answer_that_cannot_be_read_is_wrong_throughout(database: Database) -
         answer(here, {"t1": None, "t2": ("scam",), "t3": None, "t4": ()})
         evaluation = here.service.evaluate_teacher(frozen.id, "ada")
         assert evaluation is not None
-        metrics = here.service.metrics(evaluation.id)
+        metrics = here.results.metrics(evaluation.id)
         hate = metrics.categories[0]
         assert (hate.support, hate.hits, hate.recall) == (1, 0, 0)
         assert (metrics.exact_match, metrics.unreadable) == (0.5, 2)
         # Flagged: t2 rightly and t3 wrongly.
         assert (metrics.any_violation.predicted, metrics.any_violation.hits) == (2, 1)
         assert metrics.confusion == ((0, 0, 1), (0, 1, 0), (0, 0, 1))
-        posts = here.service.posts(evaluation.id, kind=PostKind.ALL).rows
+        posts = here.results.posts(evaluation.id, kind=PostKind.ALL).rows
         told = {post.text: (post.outcome, post.unread) for post in posts}
         assert told == {
             "t1": (Outcome.MISSED, True),
@@ -579,7 +584,7 @@ def test_an_answer_that_cannot_be_read_is_wrong_throughout(database: Database) -
         }
         # As stored and read again: beside a student that is right on all four, each category is wrong.
         student = here.ingest(frozen, GOOD)
-        found = here.service.compare(student.id, evaluation.id)
+        found = here.results.compare(student.id, evaluation.id)
         assert [one.only_a_right for one in found.categories] == [2, 2]
         assert found.only_a_right == 2
         again = here.service.evaluate_teacher(frozen.id, "ada")
@@ -587,7 +592,7 @@ def test_an_answer_that_cannot_be_read_is_wrong_throughout(database: Database) -
         answer(here, {"t3": ()})
         newer = here.service.evaluate_teacher(frozen.id, "ada")
         assert newer is not None and newer.id != evaluation.id
-        assert here.service.metrics(newer.id).unreadable == 1
+        assert here.results.metrics(newer.id).unreadable == 1
 
 
 def test_answers_that_a_student_wrote_and_nobody_can_read_are_counted(database: Database) -> None:
@@ -609,7 +614,7 @@ def test_answers_that_a_student_wrote_and_nobody_can_read_are_counted(database: 
             ),
             person="ada",
         )
-        metrics = here.service.metrics(evaluation.id)
+        metrics = here.results.metrics(evaluation.id)
         assert (metrics.unreadable, metrics.unread) == (2, ())
         assert metrics.reasons is not None
         assert (metrics.reasons.agreeing, metrics.reasons.unreadable) == (0.6, 2)
@@ -628,7 +633,7 @@ def test_an_evaluation_stored_before_answers_were_kept_as_unread_still_opens(dat
             name: value for name, value in evaluation.metrics.items() if name not in ("unread", "invalid")
         }
         session.flush()
-        report = here.service.report(evaluation.id)
+        report = here.results.report(evaluation.id)
         assert (report.metrics.unread, report.metrics.invalid) == ((), None)
         assert report.metrics.exact_match == 1
 
@@ -641,16 +646,16 @@ def test_a_yes_no_set_is_judged_on_any_violation(database: Database) -> None:
             session, here.project, here.policy, [("a", True), ("b", False), ("c", True)]
         )
         evaluation = here.ingest(imported, said)
-        report = here.service.report(evaluation.id)
+        report = here.results.report(evaluation.id)
         assert report.yes_no
         assert (report.metrics.categories, report.metrics.macro.f1) == ((), None)
         assert (report.metrics.any_violation.support, report.metrics.any_violation.hits) == (2, 1)
         assert [curve.code for curve in report.curves] == [ANY]
-        [row] = here.service.table(here.project.id, imported.id)
+        [row] = here.results.table(here.project.id, imported.id)
         assert (row.macro_f1, row.any_f1) == (None, pytest.approx(2 / 3))
-        [post] = here.service.posts(evaluation.id).rows
+        [post] = here.results.posts(evaluation.id).rows
         assert (post.text, post.outcome, post.item_id) == ("c", Outcome.MISSED, None)
-        found = here.service.compare(evaluation.id, evaluation.id)
+        found = here.results.compare(evaluation.id, evaluation.id)
         assert found.any_f1.difference == 0
         assert "any violation" in found.sentence
 
@@ -673,27 +678,27 @@ def test_what_lies_with_a_model_decides_on_its_own_categories_only(database: Dat
                 kept=kept,
                 person="ada",
             )
-            return evaluation.thresholds, here.service.metrics(evaluation.id).temperature
+            return evaluation.thresholds, here.results.metrics(evaluation.id).temperature
 
         chosen = {"hate": 0.5, "scam": 0.5, ANY: 0.5}
         _, fitted = thresholds(frozen, Kept({}))
         kept = Kept({"hate": 0.95, "of an older policy": 0.1}, 3.0)
         assert thresholds(frozen, kept) == (chosen | {"hate": 0.95}, 3.0)
         assert thresholds(only_yes_no, kept) == (chosen, fitted)
-        judged = here.service.table(here.project.id, frozen.id)[0]
+        judged = here.results.table(here.project.id, frozen.id)[0]
         # Both posts of "hate" lie below its threshold.
-        assert here.service.metrics(judged.evaluation_id).categories[0].predicted == 0
+        assert here.results.metrics(judged.evaluation_id).categories[0].predicted == 0
 
 
 def test_any_violation_has_a_threshold_only_where_it_decides(database: Database) -> None:
     with database.write() as session:
         here = world(session)
-        by_category = here.service.metrics(here.ingest(here.frozen(), GOOD).id)
+        by_category = here.results.metrics(here.ingest(here.frozen(), GOOD).id)
         assert [one.threshold for one in by_category.categories] == [0.5, 0.5]
         assert by_category.any_violation.threshold is None
         only_yes_no = add_yes_no_set(session, here.project, here.policy, [("t1", True), ("t3", False)])
         stored = here.ingest(only_yes_no, GOOD)
-        any_violation = here.service.metrics(stored.id).any_violation
+        any_violation = here.results.metrics(stored.id).any_violation
         assert any_violation.threshold == stored.thresholds[ANY] == 0.5
 
 
@@ -702,15 +707,15 @@ def test_broken_scores_are_stored_as_not_judged(database: Database) -> None:
         here = world(session)
         frozen = here.frozen()
         one = here.ingest(frozen, {**GOOD, "t1": (float("nan"), 0.1)})
-        metrics = here.service.report(one.id).metrics
+        metrics = here.results.report(one.id).metrics
         assert (metrics.codes, metrics.categories[0].f1) == (("scam",), None)
         assert metrics.categories[0].note == "1 of 5 scores are not numbers."
         none = here.ingest(frozen, dict.fromkeys(TEST_POSTS, (float("nan"), float("inf"))))
-        metrics = here.service.report(none.id).metrics
+        metrics = here.results.report(none.id).metrics
         assert (metrics.posts, metrics.of, metrics.macro.f1) == (0, 5, None)
-        assert here.service.posts(none.id, kind=PostKind.ALL).rows == ()
-        assert "nothing to compare" in here.service.compare(one.id, none.id).sentence
-        assert [row.macro_f1 for row in here.service.table(here.project.id, frozen.id)] == [None]
+        assert here.results.posts(none.id, kind=PostKind.ALL).rows == ()
+        assert "nothing to compare" in here.results.compare(one.id, none.id).sentence
+        assert [row.macro_f1 for row in here.results.table(here.project.id, frozen.id)] == [None]
 
 
 def test_models_of_different_policies_are_compared_over_what_both_know(database: Database) -> None:
@@ -729,7 +734,7 @@ def test_models_of_different_policies_are_compared_over_what_both_know(database:
             predictions=here.predictions(frozen, BAD).rename(columns={"p_scam": "p_spam"}),
             person="ada",
         )
-        found = here.service.compare(both.id, newer.id)
+        found = here.results.compare(both.id, newer.id)
         assert [category.code for category in found.categories] == ["hate"]
         assert found.notes == ("Not compared, because not both could be judged on it: Scam.",)
 
@@ -759,13 +764,12 @@ def test_evaluations_on_different_sets_are_not_compared(database: Database) -> N
         decide(session, here.policy, here.items["t3"], ("scam",))
         a, b = here.ingest(first, GOOD), here.ingest(here.frozen(), GOOD)
         with pytest.raises(InvalidInputError, match="different sets"):
-            here.service.compare(a.id, b.id)
+            here.results.compare(a.id, b.id)
 
 
 def test_unknown_things_are_named(database: Database) -> None:
     with database.read() as session:
-        service = EvaluationService(session)
         with pytest.raises(NotFoundError, match="no evaluation 99"):
-            service.report(99)
+            ResultsService(session).report(99)
         with pytest.raises(NotFoundError, match="no evaluation set 99"):
-            service.evaluate_teacher(99, "ada")
+            EvaluationService(session).evaluate_teacher(99, "ada")

@@ -177,7 +177,7 @@ def test_models_of_an_earlier_imported_version_are_counted(database: Database, t
         ingest(here, second, said)
         assert len(scoring.behind(second.id).models) == 1
         # The labels of the first are what they were.
-        assert here.service.metrics(old).any_violation.support == 2
+        assert here.results.metrics(old).any_violation.support == 2
         assert [one.id for one in here.service.shown_sets(here.project.id)] == [second.id]
 
 
@@ -189,7 +189,7 @@ def test_near_duplicates_are_those_of_the_posts_as_written(database: Database) -
         plain = add_yes_no_set(session, here.project, here.policy, posts)
         made = SetService(session).robustness_set(plain.id, "ada")
         scores = {row.external_id: (0.9, 0.1) for row in rows_of(session, plain.id)}
-        [group] = here.service.metrics(ingest(here, made, scores)).duplicates
+        [group] = here.results.metrics(ingest(here, made, scores)).duplicates
         assert group == tuple(row.id for row in rows_of(session, made.id) if row.positive)
 
 

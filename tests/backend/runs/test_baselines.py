@@ -11,6 +11,7 @@ from backend.db.models.evaluation import ModelKind
 from backend.evaluation.baselines.predicted import predict
 from backend.evaluation.naming import in_a_sentence, pick
 from backend.evaluation.results import ModelRow
+from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
@@ -41,8 +42,8 @@ def evaluate(session: Session, project: Project) -> None:
 
 
 def listed(session: Session, project: Project, name: str = "test") -> list[ModelRow]:
-    service = EvaluationService(session)
-    rows = service.table(project.id, service.get_set(project.id, name).id)
+    of = EvaluationService(session).get_set(project.id, name)
+    rows = ResultsService(session).table(project.id, of.id)
     return [row for row in rows if row.model.startswith("own-words")]
 
 
@@ -56,7 +57,7 @@ def test_a_list_is_judged_from_its_import_on_and_its_figures_stay(database: Data
         evaluate(session, project)
         [row] = listed(session, project)
         assert row.name == "Your word list, version 1"
-        service = EvaluationService(session)
+        service = ResultsService(session)
         metrics = service.metrics(row.evaluation_id)
         # Of the six test posts two are scams, two hate and two harmless; "garden" stands in the harmless.
         hate, scam = metrics.categories
@@ -84,8 +85,8 @@ def test_the_learned_list_stands_beside_it_under_another_name(database: Database
         project, _ = add_decided_project(session)
         give(session, project, tmp_path, "word\nmoney\n")
         evaluate(session, project)
-        service = EvaluationService(session)
-        rows = service.table(project.id, service.get_set(project.id, "test").id)
+        service = ResultsService(session)
+        rows = service.table(project.id, EvaluationService(session).get_set(project.id, "test").id)
         assert {"Word list, version 1", "Your word list, version 1"} <= {row.name for row in rows}
         assert pick(rows, "own-words").name == "Your word list, version 1"
         assert pick(rows, "word-list").name == "Word list, version 1"
