@@ -71,7 +71,7 @@ def evaluate(
     ] = False,
     again: Annotated[
         bool,
-        typer.Option("--again", help="Score the models again that a set's labels changed under since."),
+        typer.Option("--again", help="Score the models again whose set has had other labels since."),
     ] = False,
     json: JsonOption = False,
 ) -> None:

@@ -7,17 +7,25 @@ settings in a mean does not count in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from backend.evaluation.comparison import share_text, with_interval
-from backend.evaluation.results import SIGNIFICANCE
-from backend.evaluation.significance import holm
 from backend.study.grid import Cell
+from backend.study.handlings import handlings
 from backend.study.intervals import Estimate, Figure
 from backend.study.means import difference, level, setting
-from backend.study.scored import OfSet, Results, Scored
+from backend.study.measures import (
+    JUDGED,
+    RANKED,
+    Measure,
+    but_answers,
+    but_left_out,
+    but_size,
+    main,
+    on,
+    ranking,
+)
+from backend.study.scored import Results, Scored
 from backend.study.tables import Section, Shown, Table, Value, inside, span
 from backend.text import things
 
@@ -26,10 +34,10 @@ def findings(results: Results) -> list[Section]:
     """Every question that the cells can answer; the others are not raised."""
     sections = (
         _trained(results),
-        _handlings(results, "Which handling wins", _JUDGED),
-        _handlings(results, "Which handling ranks posts best", _RANKED),
-        _reasons(results, "Whether reasons help", _JUDGED),
-        _reasons(results, "Whether reasons help to rank posts", _RANKED),
+        handlings(results, "Which handling wins", JUDGED),
+        handlings(results, "Which handling ranks posts best", RANKED),
+        _reasons(results, "Whether reasons help", JUDGED),
+        _reasons(results, "Whether reasons help to rank posts", RANKED),
         _overfitting(results),
         _sizes(results),
         _languages(results),
@@ -37,32 +45,6 @@ def findings(results: Results) -> list[Section]:
         _all(results),
     )
     return [section for section in sections if section is not None]
-
-
-def _main(one: Scored) -> Figure | None:
-    return one.main
-
-
-def _ranking(one: Scored) -> Figure | None:
-    return one.ranking
-
-
-@dataclass(frozen=True, slots=True)
-class _Measure:
-    """What students are compared by: the figure, and what it is called on a set."""
-
-    figure: Callable[[Scored], Figure | None]
-    name: Callable[[OfSet], str]
-
-
-_JUDGED = _Measure(_main, lambda of: of.measure)
-"""As they would judge posts in use, by the thresholds chosen on validation posts."""
-
-_RANKED = _Measure(_ranking, lambda of: of.ranking)
-"""How well they tell posts apart, whatever the thresholds."""
-
-
-# The questions
 
 
 def _trained(results: Results) -> Section:
@@ -103,108 +85,12 @@ def _trained(results: Results) -> Section:
     return Section("What was trained", (*sentences, *results.notes), (table,) if rows else ())
 
 
-def _handlings(results: Results, title: str, by: _Measure) -> Section | None:
-    sentences: list[str] = []
-    tables = []
-    for of in results.sets:
-        for size, words in (("all", "each with all its rows"), ("matched", "all with as many rows")):
-            for simulated in (False, True):
-                found = [
-                    one
-                    for one in _on(results, of)
-                    if one.by_itself and one.cell.size == size and one.cell.leave_out is None
-                ]
-                real = [one for one in found if one.cell.repaired is None]
-                names = list(dict.fromkeys(one.cell.handling_name for one in (found if simulated else real)))
-                if len(names) < 2 or (simulated and len(found) == len(real)):
-                    continue
-                about = f"{of.name}, {words}{', the simulated ones among them' if simulated else ''}"
-                sentence, table = _compared(
-                    about, by.name(of), by.figure, found if simulated else real, names
-                )
-                sentences.append(sentence)
-                tables.append(table)
-    return Section(title, tuple(sentences), tuple(tables)) if tables else None
-
-
-def _compared(
-    about: str,
-    measure: str,
-    figure: Callable[[Scored], Figure | None],
-    scored: Sequence[Scored],
-    names: Sequence[str],
-) -> tuple[str, Table]:
-    groups = {name: [one for one in scored if one.cell.handling_name == name] for name in names}
-    levels = {name: level(group, figure) for name, group in groups.items()}
-    pairs = list(combinations(names, 2))
-    apart = {(a, b): difference(groups[a], groups[b], figure, _but_handling) for a, b in pairs}
-    chances = holm([one.p if one is not None else None for one in apart.values()])
-    clear = {pair for pair, p in zip(pairs, chances, strict=True) if p is not None and p < SIGNIFICANCE}
-    rows = tuple((name, Shown(levels[name])) for name in names)
-    rows += tuple((f"{a} − {b}", Shown(one, signed=True)) for (a, b), one in apart.items())
-    table = Table(f"{_capital(measure)} on {about}.", ("handling", measure), rows)
-    return _winner(about, measure, levels, apart, clear), table
-
-
-def _winner(
-    about: str,
-    measure: str,
-    levels: Mapping[str, Estimate | None],
-    apart: Mapping[tuple[str, str], Estimate | None],
-    clear: set[tuple[str, str]],
-) -> str:
-    """Who wins, every pair having been looked at (Holm)."""
-    known = {name: one for name, one in levels.items() if one is not None}
-    if len(known) < 2:
-        return f"On {about}: too few students are there to compare."
-    best = max(known, key=lambda name: known[name].value)
-    ahead = {a if b == best else b: (a, b) for a, b in apart if best in (a, b)}
-    won = [name for name, pair in ahead.items() if pair in clear and _lead(best, pair, apart) > 0]
-    rest = [name for name in ahead if name not in won and name in known]
-    figure = f"{measure} {inside(known[best])}"
-    if not rest:
-        return f"On {about}: {best} wins ({figure}), {_leads(best, won, ahead, apart)}."
-    same = all(_lead(best, ahead[name], apart) == 0 for name in rest) and not won
-    if same:
-        return f"On {about}: no handling differs from another ({figure})."
-    start = f"On {about}: no handling clearly wins. {best} is highest ({figure})"
-    beaten = f"; clearly {_leads(best, won, ahead, apart)}" if won else ""
-    return f"{start}{beaten}; not clearly {_leads(best, rest, ahead, apart)}."
-
-
-def _leads(
-    best: str,
-    names: Sequence[str],
-    ahead: Mapping[str, tuple[str, str]],
-    apart: Mapping[tuple[str, str], Estimate | None],
-) -> str:
-    return "ahead of " + " and ".join(
-        f"{name} ({inside(_towards(best, ahead[name], apart), signed=True)})" for name in names
-    )
-
-
-def _lead(best: str, pair: tuple[str, str], apart: Mapping[tuple[str, str], Estimate | None]) -> float:
-    found = _towards(best, pair, apart)
-    return 0.0 if found is None else found.value
-
-
-def _towards(
-    best: str, pair: tuple[str, str], apart: Mapping[tuple[str, str], Estimate | None]
-) -> Estimate | None:
-    """The difference of a pair with the best one first."""
-    found = apart[pair]
-    if found is None or pair[0] == best:
-        return found
-    low, high = (None if end is None else -end for end in (found.high, found.low))
-    return Estimate(-found.value, low, high, found.p, found.seeds)
-
-
-def _reasons(results: Results, title: str, by: _Measure) -> Section | None:
+def _reasons(results: Results, title: str, by: Measure) -> Section | None:
     sentences, rows = [], []
     for of in results.sets:
-        found = [one for one in _on(results, of) if one.cell.leave_out is None]
+        found = [one for one in on(results, of) if one.cell.leave_out is None]
         for words, one, other in _comparisons(found):
-            apart = difference(one, other, by.figure, _but_answers)
+            apart = difference(one, other, by.figure, but_answers)
             if apart is None:
                 continue
             name = by.name(of)
@@ -263,7 +149,7 @@ def _overfitting(results: Results) -> Section | None:
         return None
     sentences = [
         f"Taught {_taught(kind)}, students score {span(level(groups[kind], _on_learned))} on posts that they "
-        f"learned and {span(level(groups[kind], _main))} on held-out ones: they part by {span(gap)}."
+        f"learned and {span(level(groups[kind], main))} on held-out ones: they part by {span(gap)}."
         for kind, gap in gaps.items()
         if gap is not None
     ]
@@ -271,14 +157,14 @@ def _overfitting(results: Results) -> Section | None:
         (
             _taught(kind),
             Shown(level(group, _on_learned)),
-            Shown(level(group, _main)),
+            Shown(level(group, main)),
             Shown(gaps[kind], signed=True),
         )
         for kind, group in groups.items()
     ]
     for kind in kinds:
         if kind != "direct" and "direct" in groups:
-            apart = difference(groups[kind], groups["direct"], _gap, _but_answers)
+            apart = difference(groups[kind], groups["direct"], _gap, but_answers)
             if apart is not None:
                 sentences.append(
                     f"That students taught {_taught(kind)} part more or less than those taught labels only: "
@@ -298,7 +184,7 @@ def _sizes(results: Results) -> Section | None:
     for of in results.sets:
         found = [
             one
-            for one in _on(results, of)
+            for one in on(results, of)
             if one.by_itself and one.cell.leave_out is None and not one.cell.matched
         ]
         sizes = sorted({one.cell.rows for one in found if one.cell.rows is not None})
@@ -315,9 +201,9 @@ def _sizes(results: Results) -> Section | None:
             }
             for size, these in points.items():
                 words = f"{size:,}" if size is not None else f"all ({_range(one.rows.rows for one in these)})"
-                rows.append((name, words, Shown(level(these, _main))))
+                rows.append((name, words, Shown(level(these, main))))
             first, last = next(iter(points)), list(points)[-1]
-            apart = difference(points[last], points[first], _main, _but_size)
+            apart = difference(points[last], points[first], main, but_size)
             if first is not None and first != last and apart is not None:
                 most = "all its rows" if last is None else f"{last:,} rows"
                 sentences.append(
@@ -345,7 +231,7 @@ def _languages(results: Results) -> Section | None:
         found = [
             one
             for of in sets
-            for one in _on(results, of)
+            for one in on(results, of)
             if one.by_itself and one.cell.leave_out is None and one.cell.size == size
         ]
         estimate = level(found, lambda one: one.any_violation)
@@ -362,7 +248,7 @@ def _left_out(results: Results) -> Section | None:
     for code in dict.fromkeys(one.cell.leave_out for one in results.scored if one.cell.leave_out is not None):
         name = results.categories.get(code, code)
         for of in results.sets:
-            found = [one for one in _on(results, of) if one.by_itself and code in one.auprc]
+            found = [one for one in on(results, of) if one.by_itself and code in one.auprc]
             never = [one for one in found if one.cell.leave_out == code]
             shown = [one for one in found if one.cell.leave_out is None and one.cell.size == "all"]
             if not never:
@@ -371,7 +257,7 @@ def _left_out(results: Results) -> Section | None:
             def auprc(one: Scored, code: str = code) -> Figure | None:
                 return one.auprc.get(code)
 
-            apart = difference(never, shown, auprc, _but_left_out)
+            apart = difference(never, shown, auprc, but_left_out)
             having = next(each.support for each in never[0].metrics.categories if each.code == code)
             chance = having / never[0].metrics.posts
             unseen, seen = level(never, auprc), level(shown, auprc)
@@ -401,15 +287,15 @@ def _all(results: Results) -> Section | None:
     tables = []
     for of in results.sets:
         settings: dict[tuple[Hashable, ...], list[Scored]] = {}
-        for one in _on(results, of):
+        for one in on(results, of):
             settings.setdefault(setting(one), []).append(one)
         rows: list[tuple[Value, ...]] = [
             (
                 _words(found[0].cell),
                 found[0].inference,
                 str(len(found)),
-                Shown(level(found, _main)),
-                Shown(level(found, _ranking)),
+                Shown(level(found, main)),
+                Shown(level(found, ranking)),
             )
             for found in settings.values()
         ]
@@ -438,35 +324,12 @@ def _all(results: Results) -> Section | None:
     return Section("All settings, and other models", (), tuple(tables)) if tables else None
 
 
-# Words
-
-
-def _on(results: Results, of: OfSet) -> list[Scored]:
-    return [one for one in results.scored if one.of.id == of.id]
-
-
 def _on_learned(one: Scored) -> Figure | None:
     return one.learned
 
 
 def _gap(one: Scored) -> Figure | None:
     return None if one.learned is None else one.learned - one.main
-
-
-def _but_handling(one: Scored) -> Hashable:
-    return (one.cell.answers, one.cell.size, one.inference)
-
-
-def _but_answers(one: Scored) -> Hashable:
-    return (one.cell.handling_name, one.cell.size)
-
-
-def _but_size(one: Scored) -> Hashable:
-    return (one.cell.answers, one.inference)
-
-
-def _but_left_out(one: Scored) -> Hashable:
-    return (one.cell.handling_name, one.cell.answers, one.inference)
 
 
 def _taught(answers: str) -> str:
