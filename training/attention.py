@@ -223,9 +223,9 @@ class _Packed(torch.autograd.Function):
 
 def merged(output: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
     """Two attentions of the same queries over different keys, as one."""
-    both = torch.logaddexp(lse, other_lse)
-    mixed = output * torch.exp(lse - both)[..., None] + other * torch.exp(other_lse - both)[..., None]
-    return mixed.to(output.dtype), both
+    share = torch.sigmoid(lse - other_lse)[..., None]
+    mixed = torch.lerp(other.float(), output.float(), share).to(output.dtype)
+    return mixed, torch.logaddexp(lse, other_lse)
 
 
 def padded(states: Tensor, segments: Segments) -> Tensor:
