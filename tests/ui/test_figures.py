@@ -75,3 +75,12 @@ def test_plots_are_charts_with_titled_axes() -> None:
         plots.precision_recall(curve, curve, MODELS),
     ):
         assert "title" in str(chart.to_dict(validate=True))
+
+
+@pytest.mark.parametrize(("last", "kind"), [(1.0, "linear"), (0.3, "log"), (0.0, "linear")])
+def test_a_loss_that_falls_far_has_a_logarithmic_scale(last: float, kind: str) -> None:
+    losses = pd.DataFrame({"step": [1, 2], "loss": [4.0, last], "series": "training", "best": False})
+    chart = plots.losses(losses).to_dict(validate=True)
+    y = chart["layer"][0]["encoding"]["y"]
+    assert y["scale"].get("type", "linear") == kind
+    assert ("log" in y["title"]) == (kind == "log")

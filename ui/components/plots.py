@@ -14,6 +14,9 @@ FIRST, SECOND = CALM, WARN
 """The colours of two models side by side; they differ in lightness too."""
 
 _TRAINING, _VALIDATION = "training", "validation"
+_LOG_TICKS = [digit * 10.0**power for power in range(-6, 3) for digit in (1, 2, 5)]
+_FAR = 5
+"""A loss that falls to less than one in so many is drawn on a logarithmic scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,18 @@ def losses(frame: pd.DataFrame, *, height: int = 260) -> Chart:
         height: pixels.
     """
     names = alt.Scale(domain=[_TRAINING, _VALIDATION], range=[CALM, WARN])
+    # The first steps' losses are many times the last ones', which an even scale would press flat.
+    falls_far = len(frame) > 0 and 0 < _FAR * frame["loss"].min() < frame["loss"].max()
+    scale = alt.Scale(type="log", nice=False) if falls_far else alt.Scale(zero=False, nice=True)
+    how, ticks = (", log", _LOG_TICKS) if falls_far else ("", alt.Undefined)
     base = alt.Chart(frame).encode(
         x=alt.X("step:Q", title="optimiser step", axis=alt.Axis(format=",d", tickMinStep=1)),
-        y=alt.Y("loss:Q", title="loss per learned token (nats)", scale=alt.Scale(zero=False, nice=True)),
+        y=alt.Y(
+            "loss:Q",
+            title=f"loss per learned token (nats{how})",
+            scale=scale,
+            axis=alt.Axis(format="~g", values=ticks),
+        ),
         color=alt.Color("series:N", title=None, scale=names, legend=alt.Legend(orient="top")),
         tooltip=[
             alt.Tooltip("series:N", title="loss"),
