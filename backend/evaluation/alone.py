@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.evaluation.bootstrap import RESAMPLES, interval, resampled_ratios
+from backend.evaluation.few import of_share
 from backend.evaluation.judged import Bools, Floats
 from backend.evaluation.results import Alone
 
@@ -25,6 +26,11 @@ class Band:
 
     low: float
     high: float
+
+    @property
+    def decides(self) -> bool:
+        """Whether there can be a post that is decided alone."""
+        return self.low > 0 or self.high <= 1
 
 
 Bands = Mapping[float, Band]
@@ -60,9 +66,18 @@ def measure_bands(
     right = decided & (flagged == violation[:, None])
     shares = resampled_ratios(decided, np.ones_like(decided), clusters, resamples=resamples)
     rights = resampled_ratios(right, decided, clusters, resamples=resamples)
+    everything = np.ones(len(scores), dtype=bool)
     return tuple(
-        replace(one, share_interval=interval(share), right_interval=interval(of_decided))
-        for one, share, of_decided in zip(measured, shares.T, rights.T, strict=True)
+        replace(
+            one,
+            share_interval=of_share(interval(share), one.share, everything, clusters)
+            if band.decides
+            else interval(share),
+            right_interval=of_share(interval(of_decided), one.right, alone, clusters),
+        )
+        for one, band, share, of_decided, alone in zip(
+            measured, bands.values(), shares.T, rights.T, decided.T, strict=True
+        )
         if one is not None
     )
 

@@ -87,6 +87,22 @@ def effective_posts(chosen: Bools, clusters: Clusters | None = None) -> float:
     return of**2 / float((sizes**2).sum())
 
 
+def of_share(
+    drawn: Interval | None, share: float | None, among: Bools, clusters: Clusters | None
+) -> Interval | None:
+    """The interval of a share of some posts by bootstrap, stretched likewise; None where there is none.
+
+    Args:
+        drawn: by bootstrap.
+        share: of the posts `among`, (n,).
+        among: the posts that it is a share of.
+        clusters: (n,) posts with the same number are near-duplicates; None where none are.
+    """
+    if drawn is None or share is None:
+        return None
+    return _stretched(drawn, wilson(share, effective_posts(among, clusters)))
+
+
 def widened(
     category: CategoryMetrics, gold: Bools, named: Bools, clusters: Clusters | None
 ) -> CategoryMetrics:

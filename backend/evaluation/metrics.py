@@ -19,7 +19,7 @@ from sklearn.metrics import (
 
 from backend.evaluation.bootstrap import FIGURES, RESAMPLES, Samples, bootstrap, interval
 from backend.evaluation.calibration import expected_error, reliability
-from backend.evaluation.few import widened
+from backend.evaluation.few import of_share, widened
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.results import (
     ANY,
@@ -101,6 +101,8 @@ def measure(
     categories = _in_order(judged_categories, names, refused or {})
     # A model without categories cannot have all of them right.
     no_match = not len(judged) or (refused and not judged.codes)
+    exact_match = None if no_match else float(judged.right.mean())
+    everything = np.ones(len(judged), dtype=bool)
     return Metrics(
         posts=len(judged),
         of=of,
@@ -112,8 +114,8 @@ def measure(
         any_violation=_with_intervals(
             any_violation, samples, -1, judged.positive, judged.flagged, judged.clusters
         ),
-        exact_match=None if no_match else float(judged.right.mean()),
-        exact_match_interval=None if no_match else interval(samples.right),
+        exact_match=exact_match,
+        exact_match_interval=of_share(interval(samples.right), exact_match, everything, judged.clusters),
         confusion=_confusion(judged),
         notes=(*notes, *_notes(categories, judged, of), *_alike(judged)),
         unread=judged.unread_posts,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backend.evaluation.alone import Band, choose_band, measure_band, measure_bands
+from backend.evaluation.few import wilson
 from backend.evaluation.results import Interval
 
 
@@ -94,5 +95,8 @@ def test_where_nothing_is_decided_no_interval_is_made_up() -> None:
     [found] = measure_bands(violation, scores, {0.9: Band(0.0, 2.0)}, resamples=50)
     assert (found.right, found.right_interval) == (None, None)
     assert (found.share, found.share_interval) == (0.0, Interval(0.0, 0.0))
+    [found] = measure_bands(violation, scores, {0.9: Band(0.1, 0.9)}, resamples=50)
+    # That none of two posts is sure enough says little of others.
+    assert (found.share, found.share_interval) == (0.0, wilson(0.0, 2))
     assert measure_bands(violation, None, {0.9: Band(0.0, 2.0)}) == ()
     assert measure_bands(violation[:0], scores[:0], {0.9: Band(0.0, 2.0)}) == ()
