@@ -238,7 +238,9 @@ def _show_tables(
                 markup=False,
             )
         if not rows:
-            messages.print("Nothing is evaluated on it yet: overrule evaluate --base", markup=False)
+            messages.print(
+                f'Nothing is evaluated on it yet: overrule evaluate --base --set "{one.name}"', markup=False
+            )
         for row in rows:
             metrics = service.metrics(row.evaluation_id)
             invalid = invalid_sentence(metrics)
@@ -371,8 +373,8 @@ def _show_comparison(one: EvaluationSet, found: Comparison) -> None:
     out.print(table)
     if found.categories:
         out.print(
-            "p of the categories is corrected for all of them being looked at (Holm); below .05 it is called "
-            "a difference.",
+            "p of the categories is corrected for all of them being looked at (Holm); where that of F1 is "
+            "below .05 it is called a difference. An interval is of its category alone.",
             markup=False,
         )
     out.print(

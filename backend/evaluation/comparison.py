@@ -188,6 +188,16 @@ def other_aims(a: Metrics, b: Metrics) -> tuple[str, ...]:
     )
 
 
+def only_any(a: Metrics, b: Metrics, common: Judged) -> tuple[str, ...]:
+    """That right means less here than for one of the two alone, where the other knows no categories."""
+    if common.codes or not (a.codes or b.codes):
+        return ()
+    return (
+        "One of the two knows no categories, so right means here that any violation is told rightly, "
+        "whichever it is.",
+    )
+
+
 def sentence(a_name: str, b_name: str, found: Differences) -> str:
     """What follows, for people: overall first, then the categories that differ, all of them looked at.
 
@@ -220,7 +230,9 @@ def regression_sentence(name: str, found: Comparison) -> str:
     if overall.difference is None:
         return "Beside logistic regression there is nothing to compare."
     start = f"{name[0].upper()}{name[1:]}"
-    beside = f"logistic regression taught the same posts ({figure} {span_text(overall)})"
+    version = found.b_name.partition(", ")[2]
+    same = f"the same posts, those of dataset {version}," if version else "the same posts"
+    beside = f"logistic regression taught {same} ({figure} {span_text(overall)})"
     if not overall.clear:
         return f"{start} does not beat {beside}: no clear difference."
     return f"{start} beats {beside}." if overall.difference > 0 else f"{start} is worse than {beside}."

@@ -27,6 +27,7 @@ from backend.evaluation.results import (
     Averages,
     CategoryMetrics,
     Curve,
+    Interval,
     Metrics,
     Reasons,
     Reliability,
@@ -210,7 +211,9 @@ def _macro(categories: Sequence[CategoryMetrics], samples: Samples) -> Averages:
     judged = [category for category in categories if category.support]
     figures = {name: mean([getattr(category, name) for category in judged]) for name in FIGURES}
     intervals = {
-        f"{name}_interval": None if value is None else interval(samples.macro(name))
+        f"{name}_interval": None
+        if value is None
+        else _unless_a_point(interval(samples.macro(name)), judged, f"{name}_interval")
         for name, value in figures.items()
     }
     values: dict[str, Any] = figures | intervals
@@ -219,6 +222,16 @@ def _macro(categories: Sequence[CategoryMetrics], samples: Samples) -> Averages:
         brier=mean([category.brier for category in judged]),
         calibration_error=mean([category.calibration_error for category in judged]),
     )
+
+
+def _unless_a_point(
+    drawn: Interval | None, categories: Sequence[CategoryMetrics], name: str
+) -> Interval | None:
+    """A mean's interval; where all resamples say the same, the means of its categories' own ends."""
+    known = [span for category in categories if (span := getattr(category, name)) is not None]
+    if drawn is None or drawn.low < drawn.high or not known:
+        return drawn
+    return Interval(fmean(span.low for span in known), fmean(span.high for span in known))
 
 
 def _micro(judged: Judged, samples: Samples) -> Averages:

@@ -111,8 +111,9 @@ class ScoringService:
     def start_again(self, set_id: int, person: str) -> list[Job]:
         """Score the models that are `behind` on the labels that stand now, each asked as it was.
 
-        The test split is frozen anew where that takes it. The teacher's answers are judged at once; the
-        others get a job for each way of asking.
+        The test split is frozen anew where that takes it. There is a job for each way of asking, which also
+        judges the teacher's answers when it ends: until then the earlier figures stay in view. Where the
+        teacher is the only one, they are judged at once.
 
         Raises:
             InvalidInputError: no model is behind.
@@ -125,12 +126,12 @@ class ScoringService:
         newest = self._lookup.set(found.set_id)
         if found.changed:
             newest = self._evaluation.freeze_test_split(newest.project_id, person)
-        if any(asked.kind is ModelKind.TEACHER for asked in found.models):
-            self._evaluation.evaluate_teacher(newest.id, person)
         by_inference: dict[str | None, list[Asked]] = defaultdict(list)
         for asked in found.models:
             if asked.kind is not ModelKind.TEACHER:
                 by_inference[asked.inference].append(asked)
+        if not by_inference:
+            self._evaluation.evaluate_teacher(newest.id, person)
         return [
             self.start(
                 newest.project_id,

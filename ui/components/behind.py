@@ -23,8 +23,8 @@ def draw(shown: EvaluationSet) -> None:
             icon=":material/refresh:",
             type="tertiary",
             key=f"again-{shown.id}",
-            help="The worker scores them on the labels that stand now, each asked as it was before; the "
-            "teacher's answers are judged at once. Figures on earlier labels are kept.",
+            help="The worker scores them on the labels that stand now, each asked as it was before. Until "
+            "that is done, these figures stay here.",
             on_click=_again,
             args=(shown.id,),
         )

@@ -210,6 +210,10 @@ def confusion(report: Report) -> None:
         text.show(figures.heat_map(["violation", NO_VIOLATION], _yes_and_no(metrics)))
         return
     names = {category.code: category.name for category in metrics.categories}
+    st.caption(
+        f"A post with several categories on either side counts for each of them; “{NO_VIOLATION}” then means "
+        "that nothing is left on the other side."
+    )
     text.show(figures.heat_map([*(names[code] for code in metrics.codes), NO_VIOLATION], metrics.confusion))
 
 

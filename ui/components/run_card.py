@@ -166,7 +166,9 @@ def _best(events: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     at = f"at step {best['step']:,}"
     if best.get("macro_f1") is not None:
         return [(numbers.score(best["macro_f1"]), f"best macro-F1 on validation, {at}")]
-    return [(f"{best['validation_loss']:.2f}", f"lowest validation loss, {at}")]
+    preferred = any(event.get("preference_loss") is not None for event in events)
+    when = f"{at}, before the preference step" if preferred else at
+    return [(f"{best['validation_loss']:.2f}", f"lowest validation loss, {when}")]
 
 
 def _is_teaching(event: dict[str, Any]) -> bool:

@@ -39,7 +39,7 @@ def draw() -> None:
     if current is not None:
         policy_edit.editor(current, counts, versions[0].number + 1)
         return
-    rules, history, words = st.tabs(["Rules", "Versions", "Word list"])
+    rules, history, words = st.tabs(["Rules", "Versions", "Word list"], key="policy-tab", on_change="rerun")
     with rules:
         text.show(policy_text.document(newest.categories, counts, looks))
     with history:

@@ -60,7 +60,7 @@ def test_a_teacher_has_no_auprc_to_compare() -> None:
 def test_categories_are_called_different_for_all_of_them_having_been_looked_at() -> None:
     """Under no difference at all, one of ten categories may stand out alone; Holm keeps quiet about it."""
     alone = together = 0
-    for seed in range(60):
+    for seed in range(40):
         a, b = (random_judged(posts=150, codes=10, seed=seed, noise=1.5) for _ in range(2))
         random = np.random.default_rng(seed)
         named = np.where(
@@ -70,11 +70,11 @@ def test_categories_are_called_different_for_all_of_them_having_been_looked_at()
             random.random(a.named.shape) < 0.5, a.named, a.gold ^ (random.random(a.named.shape) < 0.15)
         )
         names = {code: code for code in a.codes}
-        of_both = differences(replace(a, named=named), replace(b, named=other), names=names, resamples=400)
+        of_both = differences(replace(a, named=named), replace(b, named=other), names=names, resamples=300)
         alone += any(one.f1.clear for one in of_both.categories)
         together += any(one.clear for one in of_both.categories)
-    assert alone >= 12
-    assert together <= 8
+    assert alone >= 8
+    assert together <= 6
 
 
 def test_each_category_says_who_was_right_alone() -> None:

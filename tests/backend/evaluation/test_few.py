@@ -98,3 +98,13 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(share: float) -> N
             covered[figure] += interval is not None and interval.low <= value <= interval.high
     for figure, times in covered.items():
         assert times / rounds >= 0.89, figure
+
+
+def test_a_mean_of_perfect_figures_is_not_sure_either() -> None:
+    judged = random_judged(posts=40, codes=2, seed=3, noise=0.01, shares=(0.2,))
+    found = measure(judged, names={"c0": "Spam", "c1": "Hate"}, thresholds={"c0": 0.5, "c1": 0.5}, of=40)
+    assert found.macro.f1 == 1
+    assert found.macro.f1_interval is not None
+    lows = [category.f1_interval.low for category in found.categories if category.f1_interval]
+    assert found.macro.f1_interval.low == pytest.approx(sum(lows) / 2)
+    assert found.macro.f1_interval.high == 1

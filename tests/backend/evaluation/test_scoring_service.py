@@ -58,6 +58,8 @@ def test_models_are_scored_again_when_a_label_was_corrected(database: Database) 
         here.ingest(first, GOOD)
         here.ingest(first, BAD, ModelKind.RUN, run.id)
         here.ingest(first, BAD, ModelKind.RUN, run.id, inference="reasoned")
+        answer(here, {"t1": ("hate",)})
+        here.service.evaluate_teacher(first.id, "ada")
         assert scoring.behind(first.id).models == ()
         with pytest.raises(InvalidInputError, match="No model has to be scored again"):
             scoring.start_again(first.id, "ada")
@@ -69,9 +71,13 @@ def test_models_are_scored_again_when_a_label_was_corrected(database: Database) 
             Asked(ModelKind.BASE, None, None),
             Asked(ModelKind.RUN, run.id, None),
             Asked(ModelKind.RUN, run.id, "reasoned"),
+            Asked(ModelKind.TEACHER, None, None),
         )
         jobs = scoring.start_again(first.id, "ada")
         second = here.frozen()
+        assert [one.id for one in here.service.shown_sets(here.project.id)] == [first.id], (
+            "until they are done"
+        )
         assert second.id != first.id
         assert [(job.payload["run_ids"], job.payload["base"], job.payload["inference"]) for job in jobs] == [
             ([run.id], True, None),
@@ -83,9 +89,10 @@ def test_models_are_scored_again_when_a_label_was_corrected(database: Database) 
         for job in jobs:
             job.state = JobState.FAILED
         here.ingest(second, GOOD)
+        here.service.evaluate_teacher(second.id, "ada")
         assert [asked.kind for asked in scoring.behind(second.id).models] == [ModelKind.RUN] * 2
         decide(session, here.policy, here.items["t3"], ("hate",))
-        assert len(scoring.behind(second.id).models) == 3, "a third version would be frozen"
+        assert len(scoring.behind(second.id).models) == 4, "a third version would be frozen"
 
 
 def test_the_teachers_answers_are_judged_again_at_once(database: Database) -> None:
