@@ -91,6 +91,21 @@ def test_every_verdict_by_key(desk: App) -> None:
     assert len(reasons) == 1 and str(reasons[0]).endswith("And it says so.")
 
 
+def test_a_reason_is_saved_out_of_its_field(desk: App) -> None:
+    seed(desk.database)
+    page = desk.open("review")
+    place(page, 1)
+    begin(page, "e")
+    expect(page.get_by_role("textbox", name="Reason")).to_be_focused()
+    page.keyboard.type(" Yes: sss.")
+    press(page, "Control+Enter")
+    place(page, 2)
+    with desk.database.read() as session:
+        of_bad = select(Judgement.reason).where(Judgement.verdict == Verdict.BAD_REASON)
+        reasons = list(session.scalars(of_bad))
+    assert len(reasons) == 1 and str(reasons[0]).endswith(" Yes: sss.")
+
+
 def test_back_and_the_teachers_words_by_key(desk: App) -> None:
     seed(desk.database)
     page = desk.open("review")

@@ -12,13 +12,17 @@ from ui.components.desk import Draft, Mode
 
 _SHORTCUTS = 9
 
-# The field's code is loaded when it is first drawn, so the script waits for the field. Escape is
-# heard inside it too, and a field hands its words on only when it is left.
+# The field's code is loaded when it is first drawn, so the script waits for the field. Escape and
+# Ctrl+Enter are heard inside it too, and a field hands its words on only when it is left.
 _FIELD = """<script>/* {item} */
 (function begin(tries) {{
   const field = document.querySelector('.st-key-{key} textarea');
   if (!field) {{ if (tries) setTimeout(() => begin(tries - 1), 50); return; }}
-  field.addEventListener('keydown', event => {{ if (event.key === 'Escape') field.blur(); }});
+  field.addEventListener('keydown', event => {{
+    const saves = event.key === 'Enter' && (event.ctrlKey || event.metaKey);
+    if (event.key === 'Escape' || saves) field.blur();
+    if (saves) setTimeout(() => document.querySelector('.st-key-ov-verdicts button')?.click(), 50);
+  }});
   if ({focus}) {{ field.focus(); field.setSelectionRange(field.value.length, field.value.length); }}
 }})(40)</script>"""
 
@@ -99,7 +103,7 @@ def _reason(item: ReviewItem, current: Draft, looks: labels.Looks) -> None:
         height=112,
         on_change=desk.mark_edited,
         args=(item,),
-        help="Tab, then Enter saves.",
+        help="Ctrl+Enter saves from here, ⌘+Enter on a Mac; so does S once the field is left with Tab.",
     )
 
 
