@@ -75,6 +75,7 @@ class Plan:
             print_json({"cells": cells_said, "to_train": len(missing), "seconds": total, "notes": notes})
             return
         out.print(_table(lines, [self._seconds(line.estimate) for line in lines]))
+        messages.print("¹ Validation rows are counted with them.", markup=False)
         cautions = [
             f"{each.message} {each.hint}" for one in self._estimates.values() for each in one.cautions
         ]
@@ -82,7 +83,8 @@ class Plan:
             messages.print(note, markup=False)
         time = "not measured on this computer yet" if total is None else f"about {total / 60:,.0f} minutes"
         messages.print(
-            f"{things(len(lines), 'student')}, {len(missing):,} to train: {time}, one after the other.",
+            f"{things(len(lines), 'student')}, {len(missing):,} to train, as the very same rows are learned once: "
+            f"{time}, one after the other.",
             markup=False,
         )
 
@@ -107,7 +109,7 @@ def _document(line: _Line, seconds: float | None) -> dict[str, object]:
 
 
 def _table(lines: Sequence[_Line], seconds: Sequence[float | None]) -> Table:
-    table = Table("student", "training rows", "with reason", "run", "examples", "steps", "seconds", box=None)
+    table = Table("student", "rows", "with reason ¹", "run", "examples", "steps", "seconds", box=None)
     for line, each in zip(lines, seconds, strict=True):
         table.add_row(
             line.cell.name,

@@ -100,8 +100,8 @@ def headline(found: Comparison) -> None:
         text.show(
             figures.facts(
                 [
-                    (numbers.count(found.only_a_right), f"only {found.a_name} right"),
-                    (numbers.count(found.only_b_right), f"only {found.b_name} right"),
+                    (numbers.count(found.only_a_right), f"only {_inside(found.a_name)} right"),
+                    (numbers.count(found.only_b_right), f"only {_inside(found.b_name)} right"),
                     (numbers.count(found.both_right), "both right"),
                     (numbers.count(found.neither_right), "neither"),
                 ]
@@ -112,6 +112,10 @@ def headline(found: Comparison) -> None:
             f"Had both the same chance to be right, such a split would come {_chance(found.mcnemar_p)} "
             "(exact McNemar test)."
         )
+
+
+def _inside(name: str) -> str:
+    return name[:1].lower() + name[1:]
 
 
 def _chance(p: float) -> str:

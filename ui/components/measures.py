@@ -114,8 +114,8 @@ def reliability(reports: Sequence[Report], looks: Looks) -> None:
     with diagram:
         st.altair_chart(plots.reliability(frame, models), width="stretch")
         st.caption(
-            "On the line a probability means what it says; below it the model is too sure. "
-            "Larger dots stand for more posts."
+            "On the line a probability means what it says; below it the model is too sure, above it not sure "
+            "enough. Larger dots stand for more posts."
         )
     with table:
         text.show(_calibration(reports, chosen))

@@ -156,7 +156,12 @@ def _champion(champion: Champion) -> None:
         rows.append(_model(champion.challenger, champion.row, "challenger"))
     text.show(_TABLE.format(Markup("").join(rows)))
     posts = numbers.things(champion.row.posts, "post")
-    st.caption(f"On {posts} of the test split. The champion is measured by the base model, others by it.")
+    differences = (
+        "The challenger's difference is to the champion."
+        if champion.base is None
+        else "The champion's difference is to the base model, the challenger's to the champion."
+    )
+    st.caption(f"On {posts} of the test split. {differences}")
     if champion.challenger is not None:
         st.page_link(path("evaluation"), label="Compare them", icon=":material/compare_arrows:")
 
