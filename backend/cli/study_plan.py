@@ -83,8 +83,8 @@ class Plan:
             messages.print(note, markup=False)
         time = "not measured on this computer yet" if total is None else f"about {total / 60:,.0f} minutes"
         messages.print(
-            f"{things(len(lines), 'student')}, {len(missing):,} to train, as the very same rows are learned once: "
-            f"{time}, one after the other.",
+            f"{things(len(lines), 'student')}, {len(missing):,} to train (the very same rows are learned "
+            f"once): {time}, one after the other.",
             markup=False,
         )
 
