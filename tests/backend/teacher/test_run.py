@@ -252,8 +252,8 @@ def test_a_teacher_that_cannot_be_asked_ends_the_run_and_nothing_is_lost(
 def test_requests_under_way_are_bounded(
     sqlite_database: Database, server: TeacherServer, settings: Settings
 ) -> None:
-    server.answer = lambda asked: after(0.02, judges())
-    project = add_posts(sqlite_database, *(f"post {number}" for number in range(40)))
+    server.answer = lambda asked: after(0.2, judges())
+    project = add_posts(sqlite_database, *(f"post {number}" for number in range(24)))
     run(sqlite_database, settings, start(sqlite_database, settings, project))
     assert server.most_under_way == 4
     assert len(server.asked) == 40
