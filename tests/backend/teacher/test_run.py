@@ -256,7 +256,7 @@ def test_requests_under_way_are_bounded(
     project = add_posts(sqlite_database, *(f"post {number}" for number in range(24)))
     run(sqlite_database, settings, start(sqlite_database, settings, project))
     assert server.most_under_way == 4
-    assert len(server.asked) == 40
+    assert len(server.asked) == 24
 
 
 def test_a_stop_is_honoured_at_once_and_the_job_goes_on_in_its_run(
