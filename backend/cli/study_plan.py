@@ -25,6 +25,7 @@ class _Line:
     learned: Learned
     trained: Trained | None
     estimate: Estimate
+    seconds: float | None
 
 
 class Plan:
@@ -53,28 +54,20 @@ class Plan:
         """Print the students, what is there of them, and what the others would take."""
         with self._database.read() as session:
             service = StudyService(session, self._settings)
-            lines = [
-                _Line(
-                    cell,
-                    learned,
-                    service.trained(self._wanted, cell, learned),
-                    self._estimates[learned.hash, cell.answers],
-                )
-                for cell, learned in cells.items()
-            ]
+            lines = [self._line(service, cell, learned) for cell, learned in cells.items()]
         # Handlings that give the very same rows share a student.
         missing = {
-            (line.learned.hash, line.cell.answers, line.cell.seed): self._seconds(line.estimate)
+            (line.learned.hash, line.cell.answers, line.cell.seed): line.seconds
             for line in lines
             if line.trained is None or not line.trained.done
         }
         known = [seconds for seconds in missing.values() if seconds is not None]
         total = sum(known) if len(known) == len(missing) else None
         if json:
-            cells_said = [_document(line, self._seconds(line.estimate)) for line in lines]
+            cells_said = [_document(line) for line in lines]
             print_json({"cells": cells_said, "to_train": len(missing), "seconds": total, "notes": notes})
             return
-        out.print(_table(lines, [self._seconds(line.estimate) for line in lines]))
+        out.print(_table(lines))
         messages.print("¹ Validation rows are counted with them.", markup=False)
         cautions = [
             f"{each.message} {each.hint}" for one in self._estimates.values() for each in one.cautions
@@ -88,6 +81,11 @@ class Plan:
             markup=False,
         )
 
+    def _line(self, service: StudyService, cell: Cell, learned: Learned) -> _Line:
+        estimate = self._estimates[learned.hash, cell.answers]
+        trained = service.trained(self._wanted, cell, learned)
+        return _Line(cell, learned, trained, estimate, self._seconds(estimate))
+
     def _seconds(self, estimate: Estimate) -> float | None:
         """To train and score a student, in each way in which it is asked."""
         if estimate.phases is None:
@@ -96,7 +94,7 @@ class Plan:
         return estimate.phases.total + again
 
 
-def _document(line: _Line, seconds: float | None) -> dict[str, object]:
+def _document(line: _Line) -> dict[str, object]:
     return {
         "cell": line.cell,
         "training_rows": line.learned.rows,
@@ -104,13 +102,13 @@ def _document(line: _Line, seconds: float | None) -> dict[str, object]:
         "run": line.trained.run.number if line.trained else None,
         "state": line.trained.state if line.trained else None,
         "estimate": line.estimate,
-        "seconds": seconds,
+        "seconds": line.seconds,
     }
 
 
-def _table(lines: Sequence[_Line], seconds: Sequence[float | None]) -> Table:
+def _table(lines: Sequence[_Line]) -> Table:
     table = Table("student", "rows", "with reason ¹", "run", "examples", "steps", "seconds", box=None)
-    for line, each in zip(lines, seconds, strict=True):
+    for line in lines:
         table.add_row(
             line.cell.name,
             f"{line.learned.rows:,}",
@@ -118,7 +116,7 @@ def _table(lines: Sequence[_Line], seconds: Sequence[float | None]) -> Table:
             f"{line.trained.run.number} {line.trained.state.value}" if line.trained else "–",
             f"{line.estimate.examples:,}",
             "–" if line.estimate.steps is None else f"{line.estimate.steps:,}",
-            "–" if each is None else f"{each:.0f}",
+            "–" if line.seconds is None else f"{line.seconds:.0f}",
         )
     return table
 

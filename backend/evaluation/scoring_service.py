@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.db.models import EvaluationSet, Job
 from backend.db.models.evaluation import ModelKind, SetOrigin
-from backend.db.models.jobs import JobKind
+from backend.db.models.jobs import JobKind, JobState
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.lookup import Lookup
 from backend.evaluation.naming import ASKED
@@ -145,6 +145,6 @@ class ScoringService:
         ]
 
     def _is_being_scored(self, version: EvaluationSet) -> bool:
-        jobs = JobService(self._session).list(version.project_id, kind=JobKind.SCORE)
-        waiting = (job for job in jobs if job.state not in ENDED)
+        jobs = JobService(self._session)
+        waiting = jobs.list(version.project_id, kind=JobKind.SCORE, states=set(JobState) - ENDED)
         return any(version.id in ScorePayload.model_validate(job.payload).set_ids for job in waiting)

@@ -23,7 +23,7 @@ from backend.evaluation.bootstrap import (
     weighted_auroc,
     weighted_counts,
 )
-from tests.backend.evaluation.build import random_judged
+from tests.backend.evaluation.build import random_judged, true_figures
 
 FIGURES_OF_COUNTS = (precision_score, recall_score, f1_score)
 
@@ -124,16 +124,7 @@ def test_nothing_known_gives_no_interval() -> None:
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     """The true figures of a known process lie in about 95% of the intervals (loosely: of 200)."""
-    truth = random_judged(posts=200_000, codes=1, seed=9)
-    assert truth.scores is not None
-    gold, named, scores = truth.gold[:, 0], truth.named[:, 0], truth.scores[:, 0]
-    true = {
-        "precision": precision_score(gold, named),
-        "recall": recall_score(gold, named),
-        "f1": f1_score(gold, named),
-        "auprc": average_precision_score(gold, scores),
-        "auroc": roc_auc_score(gold, scores),
-    }
+    true = true_figures(random_judged(posts=200_000, codes=1, seed=9))
     covered = dict.fromkeys(true, 0)
     for seed in range(200):
         [samples] = bootstrap([random_judged(posts=300, codes=1, seed=seed)], resamples=400)

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from backend.evaluation.few import auroc_interval, effective_posts, f1_interval, wilson
 from backend.evaluation.metrics import measure
-from tests.backend.evaluation.build import random_judged
+from tests.backend.evaluation.build import random_judged, true_figures
 
 NAMES = {"c0": "Spam"}
 FIGURES = ("precision", "recall", "f1", "auprc", "auroc")
@@ -78,16 +77,7 @@ def test_copies_do_not_make_few_posts_surer() -> None:
 @pytest.mark.parametrize("share", [0.25, 0.05, 0.02])
 def test_intervals_cover_the_truth_about_as_often_as_they_say(share: float) -> None:
     """What docs/evaluation.md says of about 75, 15 and 6 of 300 posts that have a category."""
-    truth = random_judged(posts=200_000, codes=1, seed=9, shares=(share,))
-    assert truth.scores is not None
-    gold, named, scores = truth.gold[:, 0], truth.named[:, 0], truth.scores[:, 0]
-    true = {
-        "precision": precision_score(gold, named),
-        "recall": recall_score(gold, named),
-        "f1": f1_score(gold, named),
-        "auprc": average_precision_score(gold, scores),
-        "auroc": roc_auc_score(gold, scores),
-    }
+    true = true_figures(random_judged(posts=200_000, codes=1, seed=9, shares=(share,)))
     covered = dict.fromkeys(true, 0)
     rounds = 100
     for seed in range(rounds):
