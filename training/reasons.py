@@ -64,7 +64,7 @@ def write(
     *,
     label_tokens: int = 0,
     on_written: Callable[[int], None] = lambda posts: None,
-    on_done: OnDone = lambda done: None,
+    on_done: OnDone | None = None,
 ) -> list[Written]:
     """Let the student write an answer to each post, greedily and many at once.
 
@@ -148,7 +148,7 @@ class _Batch:
     renderer: Renderer
     prefix: Prefix
     to_heading: bool
-    on_done: OnDone
+    on_done: OnDone | None
 
     def written_that_fit(
         self, posts: Sequence[int], examples: Sequence[Example], rooms: Sequence[int]
@@ -193,10 +193,11 @@ class _Batch:
                 if post in going and self._ends(written[post], token, rooms[post]):
                     going.remove(post)
             if len(going) <= len(here) * _STILL_GOING:
-                done = [row for row, post in enumerate(here) if post not in going]
-                left = [here[row] for row in done]
-                answers = [tuple(written[post]) for post in left]
-                self.on_done(Done([posts[post] for post in left], answers, states.part(done)))
+                if self.on_done is not None:
+                    done = [row for row, post in enumerate(here) if post not in going]
+                    left = [here[row] for row in done]
+                    answers = [tuple(written[post]) for post in left]
+                    self.on_done(Done([posts[post] for post in left], answers, states.part(done)))
                 kept = [row for row, post in enumerate(here) if post in going]
                 states = states.part(kept)
                 here, tokens, slots = ([each[row] for row in kept] for each in (here, tokens, slots))
@@ -216,11 +217,10 @@ class _Batch:
         return last.endswith(CLASSIFICATION)
 
 
-def reasons_read(student: Student, reasons: Sequence[Written], done: Done, lengths: Sequence[int]) -> Tensor:
+def reasons_read(reasons: Sequence[Written], done: Done, lengths: Sequence[int]) -> Tensor:
     """Let posts go on to the end of their reasons; the states of the last tokens, (B, D).
 
     Args:
-        student: which wrote.
         reasons: what `reason_in` gives of what was written.
         done: what was written, and computed.
         lengths: tokens of each post before its reason.

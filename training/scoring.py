@@ -144,7 +144,7 @@ def score(
         if form == "reasoned":
             answers = asked.after_reasons(part, reasons, on_written, found)
         else:
-            answers = asked.write(part, True, on_written) if reasons else []
+            answers = asked.write(asked.prompts(part, asked.written), True, on_written) if reasons else []
             asked.at_once(part, found)
         if reasons:
             kept.append(read_written(renderer, asked.written, ids[start : start + _AT_ONCE], answers))
@@ -207,19 +207,23 @@ class _Asked:
         """Tokens of prompt and reason: the longest classification fits behind them."""
         return self.max_length - self.tree.depth
 
+    def prompts(self, texts: Sequence[str], form: Form) -> list[Example]:
+        """Posts as they are put to it in a form."""
+        return prompts(self.renderer, texts, form, self.tree, self.max_length)
+
     def write(
         self,
-        texts: Sequence[str],
+        examples: Sequence[Example],
         whole: bool,
         on_written: Callable[[int], None],
-        on_done: OnDone = lambda done: None,
+        on_done: OnDone | None = None,
     ) -> list[Written]:
         """What it writes of posts, to the end or up to its classification."""
         return write(
             self.student,
             self.renderer,
             self.prefixes(self.written),
-            prompts(self.renderer, texts, self.written, self.tree, self.max_length),
+            examples,
             self._room,
             label_tokens=self.tree.depth if whole else 0,
             on_written=on_written,
@@ -228,7 +232,7 @@ class _Asked:
 
     def at_once(self, texts: Sequence[str], found: _Found) -> None:
         """Score posts whose classification is the first that is answered."""
-        examples = prompts(self.renderer, texts, self.form, self.tree, self.max_length)
+        examples = self.prompts(texts, self.form)
         tails = [example.post + example.suffix for example in examples]
         named = _naming(self.tree, self.renderer)
         for chosen, tokens in rows_by_length(tails, self.tree.nodes, lambda: self.student.scored_tokens):
@@ -243,7 +247,7 @@ class _Asked:
 
         Posts are scored as they come to the end of their reason, while what was computed of them is there.
         """
-        examples = prompts(self.renderer, texts, self.form, self.tree, self.max_length)
+        examples = self.prompts(texts, self.form)
         named = _naming(self.tree, self.renderer)
 
         def score_done(done: Done) -> None:
@@ -252,14 +256,14 @@ class _Asked:
                 reason_in(self.renderer, written, reason_room(self.renderer, examples[post], self._room))
                 for post, written in zip(done.posts, done.written, strict=True)
             ]
-            last = reasons_read(self.student, reasons, done, before)
+            last = reasons_read(reasons, done, before)
             lengths = [length + len(reason) for length, reason in zip(before, reasons, strict=True)]
             answers = answers_behind(self.student, self.tree, done.states, lengths, last)
             found.take(
                 done.posts, _probabilities(answers, named), sum(lengths) + len(lengths) * self.tree.nodes
             )
 
-        return self.write(texts, whole, on_written, score_done)
+        return self.write(examples, whole, on_written, score_done)
 
 
 def prompts(

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,7 @@ def _train(at: _Work) -> None:
         student = methods.begin(at.base, config, at.device, at.base_card.name)
         at.record.about["hardware"]["weights"] = methods.precision(config, at.device)
         at.stop.check()
-        reason = train.reason_tokens or USUAL_REASON
-        scorer = replace(_scorer(at, sets, form, config.max_length), reason_tokens=reason)
+        scorer = _scorer(at, sets, form, config.max_length, train.reason_tokens)
         scorer.plan(passes=1 + job.score_base + (config.preference is not None))
         by_macro_f1 = config.choose == "macro_f1" and bool(validation.examples)
         if by_macro_f1:
@@ -334,7 +333,7 @@ def _write_adapter(folder: Path, student: Student, card: Card) -> None:
         raise
 
 
-def _scorer(at: _Work, sets: Sets, form: Form, max_length: int) -> Scorer:
+def _scorer(at: _Work, sets: Sets, form: Form, max_length: int, reason_tokens: int | None = None) -> Scorer:
     chosen = to_score(sets)
     return Scorer(
         *(
@@ -348,6 +347,7 @@ def _scorer(at: _Work, sets: Sets, form: Form, max_length: int) -> Scorer:
             Shape.read(at.base),
         ),
         aim=at.job.config.aim,
+        reason_tokens=reason_tokens or USUAL_REASON,
     )
 
 
