@@ -231,7 +231,7 @@ def regression_sentence(name: str, found: Comparison) -> str:
         return "Beside logistic regression there is nothing to compare."
     start = f"{name[0].upper()}{name[1:]}"
     version = found.b_name.partition(", ")[2]
-    same = f"the same posts, those of dataset {version}," if version else "the same posts"
+    same = f"the same posts, those of dataset {version}" if version else "the same posts"
     beside = f"logistic regression taught {same} ({figure} {span_text(overall)})"
     if not overall.clear:
         return f"{start} does not beat {beside}: no clear difference."

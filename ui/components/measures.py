@@ -203,6 +203,15 @@ def reasons(reports: Sequence[Report]) -> None:
     )
 
 
+def several_categories(reports: Sequence[Report]) -> None:
+    """How a confusion counts posts with several categories, where one of these does."""
+    if any(report.metrics.confusion for report in reports):
+        st.caption(
+            f"A post with several categories on either side counts for each of them; “{NO_VIOLATION}” then "
+            "means that nothing is left on the other side."
+        )
+
+
 def confusion(report: Report) -> None:
     """What stands by what the model said, as a heat map."""
     metrics = report.metrics
@@ -210,10 +219,6 @@ def confusion(report: Report) -> None:
         text.show(figures.heat_map(["violation", NO_VIOLATION], _yes_and_no(metrics)))
         return
     names = {category.code: category.name for category in metrics.categories}
-    st.caption(
-        f"A post with several categories on either side counts for each of them; “{NO_VIOLATION}” then means "
-        "that nothing is left on the other side."
-    )
     text.show(figures.heat_map([*(names[code] for code in metrics.codes), NO_VIOLATION], metrics.confusion))
 
 

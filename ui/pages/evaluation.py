@@ -247,6 +247,7 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
         with st.expander("Are its reasons sound?", icon=":material/format_quote:"):
             measures.reasons(reports)
     st.markdown("#### Confusion", anchors=False)
+    measures.several_categories(reports)
     for column, report in zip(st.columns(len(reports), gap="medium"), reports, strict=True):
         with column:
             st.markdown(f"**{text.label(report.name)}**")
