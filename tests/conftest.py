@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+
+# For a model of two layers a second thread costs more than it brings, and threads of several tests at
+# once wait for each other most of the time. Whoever imports torch first must find this said.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
 import shutil
 import tempfile
 import uuid

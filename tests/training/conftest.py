@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +15,6 @@ from training.job import Config, Job
 from training.pairs import PairRow
 from training.policy import Category, Policy
 from training.prompt import Answer, Example, Renderer
-
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# For a model of two layers a second thread costs more than it brings, above all on a busy machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 POLICY = Policy(
     categories=(

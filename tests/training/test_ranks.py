@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -31,7 +30,6 @@ def config(**fields: Any) -> Config:
 def start(folder: Path, *what: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *TORCHRUN, *(what or ("-m", "training", str(folder)))],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

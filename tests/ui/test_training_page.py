@@ -493,12 +493,8 @@ def test_a_run_that_ended_early_says_so(sqlite_database: Database, project: Proj
 
 def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     base = str(make_tiny_model(tmp_path / "TinyModel"))
-    for name, value in (
-        ("OVERRULE_BASE_MODEL", base),
-        ("CUDA_VISIBLE_DEVICES", ""),
-        ("OMP_NUM_THREADS", "1"),
-    ):
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OVERRULE_BASE_MODEL", base)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     get_settings.cache_clear()
     return base
 

@@ -87,7 +87,6 @@ def test_a_dry_run_says_what_it_would_take_and_starts_nothing(
     one_run: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     asked = ("train", "--dry-run", "--base-model", str(make_tiny_model(tmp_path / "tiny")))
     before = json.loads(run(*asked, "--json").stdout)
     assert (before["examples"], before["steps"], before["seconds"]) == (12, 8, None)

@@ -36,11 +36,8 @@ ALL_KINDS = [ModelKind.BASE, *[ModelKind.BASELINE] * len(BASELINES), ModelKind.R
 
 
 @pytest.fixture
-def started(
-    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[subprocess.Popen[bytes]]]:
+def started(sqlite_database: Database) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Worker processes; those and their trainers do not outlive the test."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     workers: list[subprocess.Popen[bytes]] = []
     yield workers
     for worker in workers:

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def project_id(sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("OVERRULE_BASE_MODEL", str(make_tiny_model(tmp_path / "tiny")))
     with sqlite_database.write() as session:
         project, _ = add_decided_project(session)

@@ -28,7 +28,6 @@ def states(database: Database) -> list[JobState]:
 def test_a_study_that_was_killed_goes_on_and_trains_nothing_twice(
     sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("OVERRULE_BASE_MODEL", str(make_tiny_model(tmp_path / "tiny")))
     with sqlite_database.write() as session:
         add_decided_project(session, wrong=4)
