@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 from sqlalchemy.orm import Session
 
 from backend.cli import app
-from backend.cli.output import JsonOption, ProjectOption, out, print_json, progress_bar
+from backend.cli.output import JsonOption, ProjectOption, out, print_json, print_table, progress_bar
 from backend.curation.export import export_decisions, export_version
 from backend.curation.service import CurationService
 from backend.curation.variation import Variation
@@ -91,20 +89,20 @@ def list_versions(project: ProjectOption = None, json: JsonOption = False) -> No
     if not versions:
         _say("There is no dataset version yet. Build one: overrule dataset build --handling review")
         return
-    table = Table("Version", "Handling", "Training", "Validation", "With reason", "Built", "By", "Hash")
-    for version in versions:
-        rows = version.counts["rows"]
-        table.add_row(
+    rows = (
+        (
             str(version.number),
             version.handling.value,
-            f"{rows['train']:,}",
-            f"{rows['validation']:,}",
+            f"{version.counts['rows']['train']:,}",
+            f"{version.counts['rows']['validation']:,}",
             f"{version.counts['reasoned']:,}",
             f"{version.created_at:%Y-%m-%d %H:%M}",
-            escape(version.created_by),
+            version.created_by,
             version.hash[:12],
         )
-    out.print(table)
+        for version in versions
+    )
+    print_table(("version", "handling", "training", "validation", "with reason", "built", "by", "hash"), rows)
 
 
 @dataset.command()
@@ -197,7 +195,7 @@ def _document(version: DatasetVersion) -> dict[str, Any]:
 
 def _describe(version: DatasetVersion) -> None:
     for line in _lines(version):
-        out.print(escape(line), highlight=False)
+        out.print(line, markup=False, highlight=False)
 
 
 def _lines(version: DatasetVersion) -> Iterator[str]:
@@ -226,25 +224,21 @@ def _lines(version: DatasetVersion) -> Iterator[str]:
 
 
 def _list_rows(page: TaughtPage) -> None:
-    table = Table("Item", "Id", "Split", "Labels", "Whose", "Reason", "Post")
-    for row in page.rows:
-        table.add_row(
+    rows = (
+        (
             str(row.item_id),
-            _literal(row.external_id),
+            row.external_id,
             row.split.value,
             ", ".join(row.labels) or "none",
             row.origin,
             "yes" if row.reasoned else "no",
-            _literal(row.excerpt),
+            row.excerpt,
         )
-    out.print(table)
+        for row in page.rows
+    )
+    print_table(("item", "id", "split", "labels", "whose", "reason", "post"), rows)
     if page.next_after is not None:
         _say(f"More: --after {page.next_after}")
-
-
-def _literal(text: str) -> str:
-    """Untrusted text for a terminal: no markup, and no control character that could steer it."""
-    return escape("".join(character if character.isprintable() else "�" for character in text))
 
 
 def _report(written: int, format: Format, file: Path, *, as_json: bool) -> None:

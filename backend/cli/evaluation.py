@@ -7,11 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from sqlalchemy.orm import Session
 
 from backend.cli import app, breakdowns
-from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json, progress_bar
+from backend.cli.output import (
+    JsonOption,
+    ProjectOption,
+    messages,
+    out,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from backend.db.engine import Database, get_database
 from backend.db.models import EvaluationSet, Job, Project
 from backend.db.models.jobs import JobState
@@ -24,8 +31,9 @@ from backend.evaluation.comparison import (
     span_text,
     with_interval,
 )
+from backend.evaluation.few import few_posts
 from backend.evaluation.naming import in_a_table, pick
-from backend.evaluation.results import Comparison, Gain, ModelRow
+from backend.evaluation.results import Comparison, Difference, Gain, ModelRow
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
@@ -230,7 +238,9 @@ def _show_tables(
         print_json([_document(session, one, rows) for one, rows in tables])
         return
     for one, rows in tables:
-        out.print(_table(one, rows))
+        _show_table(one, rows)
+        if few := few_posts(one.rows):
+            messages.print(few, markup=False)
         if behind := len(ScoringService(session).behind(one.id).models):
             messages.print(
                 f"{things(behind, 'model')} can be scored again, because the set's labels changed: "
@@ -298,30 +308,31 @@ def _model(session: Session, row: ModelRow) -> dict[str, object]:
     }
 
 
-def _table(one: EvaluationSet, rows: Sequence[ModelRow]) -> Table:
+def _show_table(one: EvaluationSet, rows: Sequence[ModelRow]) -> None:
     language = f", {one.language}" if one.language else ""
-    title = f"{one.name}, version {one.number}, {one.rows:,} posts{language}"
     yes_no = one.positive_labels is not None
-    columns = (
-        ["F1 any", "AUPRC any"] if yes_no else ["macro-F1", "macro-AUPRC", "micro-F1", "F1 any", "exact"]
+    heads = ["F1 any", "AUPRC any"] if yes_no else ["macro F1", "macro AUPRC", "micro F1", "F1 any", "exact"]
+    print_table(
+        ("model", "posts", *heads),
+        (_row(row, yes_no=yes_no) for row in rows),
+        title=f"{one.name}, version {one.number}, {one.rows:,} posts{language}",
     )
-    table = Table("model", "posts", *columns, title=title, title_justify="left")
-    for row in rows:
-        of_any = with_interval(row.any_f1, row.any_f1_interval)
-        figures = (
-            [of_any, share_text(row.any_auprc)]
-            if yes_no
-            else [
-                with_interval(row.macro_f1, row.macro_f1_interval),
-                with_interval(row.macro_auprc, row.macro_auprc_interval),
-                share_text(row.micro_f1),
-                of_any,
-                share_text(row.exact_match),
-            ]
-        )
-        name = f"{in_a_table(row)} (champion)" if row.champion else in_a_table(row)
-        table.add_row(name, f"{row.posts:,}", *figures)
-    return table
+
+
+def _row(row: ModelRow, *, yes_no: bool) -> list[str]:
+    name = f"{in_a_table(row)} (champion)" if row.champion else in_a_table(row)
+    of_any = with_interval(row.any_f1, row.any_f1_interval)
+    if yes_no:
+        return [name, f"{row.posts:,}", of_any, share_text(row.any_auprc)]
+    return [
+        name,
+        f"{row.posts:,}",
+        with_interval(row.macro_f1, row.macro_f1_interval),
+        with_interval(row.macro_auprc, row.macro_auprc_interval),
+        share_text(row.micro_f1),
+        of_any,
+        share_text(row.exact_match),
+    ]
 
 
 def _show_comparisons(
@@ -347,30 +358,36 @@ def _show_comparisons(
         _show_comparison(one, each)
 
 
+def _both(found: Difference) -> tuple[str, str, str]:
+    return share_text(found.a), share_text(found.b), span_text(found)
+
+
 def _show_comparison(one: EvaluationSet, found: Comparison) -> None:
-    title = f"{one.name}, version {one.number}, {found.posts:,} posts: F1"
-    table = Table(
-        *("category", "posts", found.a_name, found.b_name, "difference", "p"),
-        *("only first right", "only second", "p (McNemar)"),
-        title=title,
-        title_justify="left",
-    )
-    for category in found.categories:
-        f1 = category.f1
-        table.add_row(
-            *(category.name, f"{category.support:,}", share_text(f1.a), share_text(f1.b), span_text(f1)),
+    rows = [
+        (
+            *(category.name, f"{category.support:,}", *_both(category.f1)),
             *(p_text(category.f1_p), f"{category.only_a_right:,}", f"{category.only_b_right:,}"),
             p_text(category.mcnemar_p),
         )
-    for name, difference, p in (
-        ("macro-F1", found.macro_f1, found.macro_f1_p),
-        ("macro-AUPRC", found.macro_auprc, None),
-        ("F1 any violation", found.any_f1, found.any_f1_p),
-        ("AUPRC any violation", found.any_auprc, None),
-    ):
-        both = share_text(difference.a), share_text(difference.b)
-        table.add_row(name, "", *both, span_text(difference), "" if p is None else p_text(p))
-    out.print(table)
+        for category in found.categories
+    ]
+    rows += [
+        (name, "", *_both(difference), "" if p is None else p_text(p), "", "", "")
+        for name, difference, p in (
+            ("macro F1", found.macro_f1, found.macro_f1_p),
+            ("macro AUPRC", found.macro_auprc, None),
+            ("F1 any", found.any_f1, found.any_f1_p),
+            ("AUPRC any", found.any_auprc, None),
+        )
+    ]
+    print_table(
+        (
+            *("category", "posts", found.a_name, found.b_name, "first − second", "p"),
+            *("only first right", "only second", "McNemar p"),
+        ),
+        rows,
+        title=f"{one.name}, version {one.number}, {found.posts:,} posts: F1",
+    )
     if found.categories:
         out.print(
             "p of the categories is corrected for all of them being looked at (Holm); where that of F1 is "

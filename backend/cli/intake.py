@@ -13,7 +13,7 @@ from rich.text import Text
 from sqlalchemy.orm import Session
 
 from backend.cli import app
-from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json, progress_bar
+from backend.cli.output import JsonOption, ProjectOption, messages, print_json, print_table, progress_bar
 from backend.db.engine import get_database
 from backend.db.models import Project
 from backend.errors import InvalidInputError
@@ -288,13 +288,16 @@ def show_policy(project: ProjectOption = None, json_: JsonOption = False) -> Non
         ]
         print_json({"project": found.name, "version": version.number, "categories": categories})
         return
-    table = Table("code", "name", "definition", "decided", "teacher", "disagree")
-    for category in policy.categories:
-        count = counts[category.code]
-        numbers = (f"{number:,}" for number in (count.decided, count.teacher_named, count.disagree))
-        table.add_row(category.code, Text(category.name), Text(category.definition), *numbers)
     messages.print(f"{found.name}: policy version {version.number}", markup=False)
-    out.print(table)
+    rows = [
+        (
+            *(category.code, category.name, category.definition),
+            *(f"{number:,}" for number in (count.decided, count.teacher_named, count.disagree)),
+        )
+        for category in policy.categories
+        if (count := counts[category.code])
+    ]
+    print_table(("code", "name", "definition", "decided", "teacher", "disagree"), rows)
 
 
 @policy_app.command("export", epilog="Example: overrule policy export policy.yaml --project posts")

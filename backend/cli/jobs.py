@@ -6,10 +6,9 @@ import time
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from backend.cli import app
-from backend.cli.output import JsonOption, ProjectOption, messages, out, print_facts, print_json
+from backend.cli.output import JsonOption, ProjectOption, messages, print_facts, print_json, print_table
 from backend.db.engine import get_database
 from backend.db.models import Job
 from backend.db.models.jobs import JobKind
@@ -45,12 +44,18 @@ def list_jobs(
     if json:
         print_json([_document(job, place) for job, place in found])
         return
-    table = Table("id", "state", "kind", "job", "by", "made", box=None)
-    for job, place in found:
-        words = job.state.value + (f", place {place}" if place else "")
-        made = f"{job.created_at.astimezone():%d %b %H:%M}"
-        table.add_row(str(job.id), words, job.kind.value, job.title, job.created_by, made)
-    out.print(table)
+    rows = (
+        (
+            str(job.id),
+            job.state.value + (f", place {place}" if place else ""),
+            job.kind.value,
+            job.title,
+            job.created_by,
+            f"{job.created_at.astimezone():%d %b %H:%M}",
+        )
+        for job, place in found
+    )
+    print_table(("id", "state", "kind", "job", "by", "made"), rows)
     _warn(state, waiting=any(place for _, place in found))
 
 

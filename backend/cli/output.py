@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
@@ -15,6 +15,8 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from rich.text import Text
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 ProjectOption = Annotated[
@@ -56,6 +58,23 @@ def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
         if nested:
             print_facts(value, f"{indent}  ")
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
+    """Print a table on standard output.
+
+    What stands in it may come from a file: a bracket must not become a style, and no control character
+    may steer the terminal. Where this is narrow a cell is wrapped, so that none loses its end.
+    """
+    columns = (Column(_literal(head), overflow="fold") for head in heads)
+    table = Table(*columns, title=_literal(title or "") or None, title_justify="left", box=None)
+    for row in rows:
+        table.add_row(*map(_literal, row))
+    out.print(table)
+
+
+def _literal(text: str) -> Text:
+    return Text("".join(each if each.isprintable() or each == "\n" else "�" for each in text))
 
 
 def in_words(value: Any) -> str:

@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from backend.cli import app, dry
 from backend.cli.follow import carry_out
-from backend.cli.output import JsonOption, ProjectOption, changes_of, messages, out, print_facts, print_json
+from backend.cli.output import (
+    JsonOption,
+    ProjectOption,
+    changes_of,
+    messages,
+    out,
+    print_facts,
+    print_json,
+    print_table,
+)
 from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import Run
@@ -129,22 +137,20 @@ def list_runs(project: ProjectOption = None, json: JsonOption = False) -> None:
     if json:
         print_json([_summary(summary) for summary in found])
         return
-    table = Table(
-        "run", "state", "dataset", "handling", "preset", "base model", "macro F1", "AUPRC", box=None
-    )
-    for each in found:
-        line = each.headline
-        table.add_row(
+    rows = (
+        (
             str(each.run.number) + (" champion" if each.champion else ""),
             each.job.state.value,
             f"version {each.version_number}",
             each.handling.value,
             each.run.preset,
             each.run.base_model,
-            _figure(line.macro_f1 if line else None),
-            _figure(line.macro_auprc if line else None),
+            _figure(each.headline.macro_f1 if each.headline else None),
+            _figure(each.headline.macro_auprc if each.headline else None),
         )
-    out.print(table)
+        for each in found
+    )
+    print_table(("run", "state", "dataset", "handling", "preset", "base model", "macro F1", "AUPRC"), rows)
     since = "" if new.since is None else f" since run {new.since}"
     messages.print(f"New decisions{since}: {new.count:,}")
 

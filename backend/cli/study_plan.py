@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from rich.table import Table
 from sqlalchemy.orm import Session
 
-from backend.cli.output import messages, out, print_json
+from backend.cli.output import messages, print_json, print_table
 from backend.db.engine import Database
 from backend.runs.views import Estimate
 from backend.settings import Settings
@@ -67,7 +66,7 @@ class Plan:
             cells_said = [_document(line) for line in lines]
             print_json({"cells": cells_said, "to_train": len(missing), "seconds": total, "notes": notes})
             return
-        out.print(_table(lines))
+        print_table(_HEADS, map(_row, lines))
         messages.print("¹ Validation rows are counted with them.", markup=False)
         cautions = [
             f"{each.message} {each.hint}" for one in self._estimates.values() for each in one.cautions
@@ -106,19 +105,19 @@ def _document(line: _Line) -> dict[str, object]:
     }
 
 
-def _table(lines: Sequence[_Line]) -> Table:
-    table = Table("student", "rows", "with reason ¹", "run", "examples", "steps", "seconds", box=None)
-    for line in lines:
-        table.add_row(
-            line.cell.name,
-            f"{line.learned.rows:,}",
-            f"{line.learned.reasoned:,}",
-            f"{line.trained.run.number} {line.trained.state.value}" if line.trained else "–",
-            f"{line.estimate.examples:,}",
-            "–" if line.estimate.steps is None else f"{line.estimate.steps:,}",
-            "–" if line.seconds is None else f"{line.seconds:.0f}",
-        )
-    return table
+_HEADS = ("student", "rows", "with reason ¹", "run", "examples", "steps", "seconds")
+
+
+def _row(line: _Line) -> Sequence[str]:
+    return (
+        line.cell.name,
+        f"{line.learned.rows:,}",
+        f"{line.learned.reasoned:,}",
+        f"{line.trained.run.number} {line.trained.state.value}" if line.trained else "–",
+        f"{line.estimate.examples:,}",
+        "–" if line.estimate.steps is None else f"{line.estimate.steps:,}",
+        "–" if line.seconds is None else f"{line.seconds:.0f}",
+    )
 
 
 @contextmanager

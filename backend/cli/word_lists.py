@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from backend.cli import app
-from backend.cli.output import JsonOption, ProjectOption, messages, out, print_json
+from backend.cli.output import JsonOption, ProjectOption, messages, print_json, print_table
 from backend.db.engine import get_database
 from backend.projects.service import ProjectService
 from backend.settings import get_settings
@@ -73,11 +71,11 @@ def show_words(project: ProjectOption = None, json: JsonOption = False) -> None:
     if found is None:
         messages.print("There is no word list yet: overrule wordlist import blocked.csv")
         return
-    table = Table("category", "words", title=f"Version {found.number}", title_justify="left")
-    for code, count in by_category(found.entries).items():
-        table.add_row(Text(code), f"{count:,}")
-    table.add_row("any violation", f"{sum(not codes for codes in found.entries.values()):,}")
-    out.print(table)
+    counts = by_category(found.entries) | {
+        "any violation": sum(not codes for codes in found.entries.values())
+    }
+    rows = ((name, f"{count:,}") for name, count in counts.items())
+    print_table(("category", "words"), rows, title=f"Version {found.number}")
 
 
 def _show(report: WordListReport) -> None:

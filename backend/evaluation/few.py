@@ -26,11 +26,15 @@ from scipy.stats import norm
 
 from backend.evaluation.judged import Bools
 from backend.evaluation.results import CategoryMetrics, Interval
+from backend.text import things
 
 Clusters = NDArray[np.int64]
 
 _FEW = 100
 """From so many posts on that have a category, and that have it not, resamples tell a ranking's spread."""
+
+_TOO_FEW = 50
+"""Below so many posts a share of half of them is known to no better than 14 points either way."""
 
 _BESIDE = 1e-9
 
@@ -42,6 +46,17 @@ def wilson(share: float, posts: float, level: float = 0.95) -> Interval:
     half = z * sqrt(share * (1 - share) / posts + z**2 / (4 * posts**2))
     scale = 1 + z**2 / posts
     return Interval(max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale))
+
+
+def few_posts(posts: int) -> str | None:
+    """What is to be known of a set of so few posts; None where there are enough to compare models by."""
+    if not 0 < posts < _TOO_FEW:
+        return None
+    span = wilson(0.5, posts)
+    return (
+        f"Only {things(posts, 'post')}: what is 50% of them may be anything from {span.low:.0%} to "
+        f"{span.high:.0%} of others. Differences between models will hardly show."
+    )
 
 
 def f1_interval(f1: float, posts: float, level: float = 0.95) -> Interval:

@@ -58,6 +58,11 @@ class Breakdown:
     false_alarms: Share
     found: Share
 
+    @property
+    def one_kind(self) -> bool:
+        """Whether all posts are harmless or all are violations, so that most figures cannot be had."""
+        return not (self.false_alarms.of and self.found.of)
+
 
 def breakdown(judged: Judged, group_by: str | None, names: Sequence[str]) -> Breakdown:
     """Count what is right, group by group.
@@ -107,7 +112,7 @@ def share_of(hits: Bools, clusters: NDArray[np.int64] | None = None) -> Share:
 
 
 def in_words(found: Breakdown) -> str:
-    """How much is flagged of what is harmless and of what is not: the headline of a yes/no set."""
+    """How much is flagged of what is harmless and of what is not: all that some sets can say."""
     said = []
     if found.false_alarms.of:
         said.append(

@@ -53,7 +53,8 @@ class ResultsService:
     def table(self, project_id: int, set_id: int) -> list[ModelRow]:
         """Each model's newest evaluation on a set, the best first, with the champion marked.
 
-        Of a baseline only the one that learned from the newest version.
+        Of a baseline only the one that learned from the newest version, and the regression that learned
+        from the champion's.
         """
         project = self._evaluations.project(project_id)
         champion_run_id = project.champion_run_id if project else None
@@ -73,7 +74,8 @@ class ResultsService:
             )
             for evaluation, run in evaluations
         ]
-        return sorted(without_older_baselines(rows), key=headline, reverse=True)
+        champions = None if champion_run_id is None else self._evaluations.version_number(champion_run_id)
+        return sorted(without_older_baselines(rows, champions), key=headline, reverse=True)
 
     def regression_beside(self, evaluation_id: int) -> int | None:
         """The evaluation on the same set of logistic regression taught the same dataset version.

@@ -107,15 +107,23 @@ def model_row(evaluation: Evaluation, run: Run | None, *, champion: bool) -> Mod
     )
 
 
-def without_older_baselines(rows: Sequence[ModelRow]) -> list[ModelRow]:
-    """The rows but for baselines that learned from an older version than another of their kind."""
+def without_older_baselines(rows: Sequence[ModelRow], champions: int | None = None) -> list[ModelRow]:
+    """The rows but for baselines that learned from an older version than another of their kind.
+
+    Args:
+        rows: a set's table.
+        champions: the number of the dataset version that the champion learned from; the regression taught
+            the same stays, too.
+    """
     baselines = [BaselineModel.of(row.model) for row in rows if row.kind is ModelKind.BASELINE]
     newest = {one.baseline: max(_versions(baselines, one.baseline)) for one in baselines}
+    beside_champion = BaselineModel(Baseline.REGRESSION, champions)
     return [
         row
         for row in rows
         if row.kind is not ModelKind.BASELINE
-        or (one := BaselineModel.of(row.model)).version is None
+        or (one := BaselineModel.of(row.model)) == beside_champion
+        or one.version is None
         or one.version == newest[one.baseline]
     ]
 

@@ -73,6 +73,7 @@ def test_a_set_says_what_it_is_and_how_much_is_flagged(sqlite_database: Database
     assert not app.exception
     said = shown(app)
     assert "Version 1 · 3 posts · language de" in said
+    assert "Only 3 posts: what is 50% of them may be anything from 13% to 87% of others" in said
     assert "The base model flags 50% (9 to 91) of 2 harmless posts and finds 100%" in said
     [by_kind] = [one for one in app.expander if "kind" in one.label]
     assert by_kind.label == "By \\*kind\\*"
@@ -88,6 +89,44 @@ def test_a_set_with_labels_of_its_own_says_what_they_stand_for(
         [found] = [one for one in EvaluationService(session).sets(project.id) if one.name == "checks"]
         found.positive_labels, found.label_map = None, {"hate": "h_ful", "scam": "h_ful"}
     assert "“h\\_ful” stands for hate\\, scam" in shown(open_page("evaluation"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "flagged"),
+    [
+        (False, "so there is nothing to find and no F1", "flags 67% (21 to 94) of 3 harmless posts"),
+        (True, "here every post is a violation", "finds 67% (21 to 94) of 3 violations"),
+    ],
+)
+def test_a_set_of_one_kind_says_what_cannot_be_had(
+    sqlite_database: Database, project: Project, kind: bool, told: str, flagged: str
+) -> None:
+    with sqlite_database.write() as session:
+        [found] = [one for one in EvaluationService(session).sets(project.id) if one.name == "checks"]
+        # Sets with the policy's categories have this, too, not only those that know yes and no.
+        found.positive_labels = None
+        rows = session.scalars(select(EvaluationRow).where(EvaluationRow.set_id == found.id)).all()
+        for row in rows:
+            row.positive, row.labels = kind, ("hate",) if kind else ()
+        session.flush()
+        EvaluationService(session).ingest(
+            found.id,
+            model_kind=ModelKind.BASE,
+            model="default",
+            policy_version_id=found.policy_version_id,
+            prompt_hash=None,
+            validation=frame({}, ("hate", "scam")),
+            predictions=frame(
+                {row.id: (score, 0.1) for row, score in zip(rows, (0.9, 0.8, 0.1), strict=True)},
+                ("hate", "scam"),
+            ),
+            person="tester",
+        )
+    app = open_page("evaluation")
+    assert not app.exception
+    said = shown(app)
+    assert told in said and f"The base model {flagged}." in said
+    assert "gives no probabilities" not in said
 
 
 def test_a_robustness_set_is_made_and_says_what_it_costs(sqlite_database: Database, project: Project) -> None:

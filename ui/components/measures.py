@@ -47,9 +47,12 @@ def bars(reports: Sequence[Report]) -> None:
         for category in (*report.metrics.categories, report.metrics.any_violation)
         if category.f1 is not None
     ]
-    if rows:
-        frame = pd.DataFrame(rows).astype({"low": "float64", "high": "float64"})
-        st.altair_chart(plots.by_category(frame, models, measure="F1"), width="stretch")
+    if not rows:
+        st.caption("No post of this set is a violation, so there is nothing to find and no F1.")
+        return
+    st.caption("In brackets how many posts have it; the line is the 95% interval.")
+    frame = pd.DataFrame(rows).astype({"low": "float64", "high": "float64"})
+    st.altair_chart(plots.by_category(frame, models, measure="F1"), width="stretch")
 
 
 def curves(reports: Sequence[Report], looks: Looks) -> None:
@@ -57,7 +60,7 @@ def curves(reports: Sequence[Report], looks: Looks) -> None:
     having = [report for report in reports if report.curves]
     codes = list(dict.fromkeys(curve.code for report in having for curve in report.curves))
     if not codes:
-        st.caption("The teacher gives no probabilities, so it has no curve.")
+        st.caption(_no_curve(reports))
         return
     codes.sort(key=lambda code: code != ANY)
     chosen = st.selectbox(
@@ -77,6 +80,13 @@ def curves(reports: Sequence[Report], looks: Looks) -> None:
     without = [model.name for report, model in zip(reports, models, strict=True) if not report.curves]
     if without:
         st.caption(f"{' and '.join(without)} gives no probabilities: one point, no curve.")
+
+
+def _no_curve(reports: Sequence[Report]) -> str:
+    if not any(report.reliability for report in reports):
+        return "The teacher gives no probabilities, so it has no curve."
+    here = "every post" if reports[0].metrics.any_violation.support else "no post"
+    return f"A curve needs violations and harmless posts; here {here} is a violation."
 
 
 def reliability(reports: Sequence[Report], looks: Looks) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from backend.db.engine import get_database
 from backend.db.models import EvaluationSet
 from backend.db.models.evaluation import SetOrigin
+from backend.evaluation.few import few_posts
 from backend.evaluation.set_service import SetService
 from backend.evaluation.sets import TEST_SPLIT
 from ui.components import errors, numbers, session, text
@@ -23,7 +24,7 @@ def called(shown: EvaluationSet) -> str:
 
 
 def draw(shown: EvaluationSet, *, evaluated: bool) -> None:
-    """Its version, posts and language, what its own labels stand for, and the button to disguise it."""
+    """Its version, posts and language, whether these are enough, and the button to disguise it."""
     with get_database().read() as found:
         service = SetService(found)
         source = service.source(shown)
@@ -41,6 +42,8 @@ def draw(shown: EvaluationSet, *, evaluated: bool) -> None:
                 on_click=_disguise,
                 args=(shown.id,),
             )
+    if few := few_posts(shown.rows):
+        st.info(few, icon=":material/scatter_plot:")
 
 
 def _facts(shown: EvaluationSet, source: EvaluationSet | None) -> list[str]:

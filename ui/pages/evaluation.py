@@ -234,7 +234,6 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("#### F1 by category", anchors=False)
-        st.caption("In brackets how many posts have it; the line is the 95% interval.")
         measures.bars(reports)
     with right:
         st.markdown("#### Precision and recall", anchors=False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.evaluation.few import auroc_interval, effective_posts, f1_interval, wilson
+from backend.evaluation.few import auroc_interval, effective_posts, f1_interval, few_posts, wilson
 from backend.evaluation.metrics import measure
 from tests.backend.evaluation.build import random_judged, true_figures
 
@@ -98,3 +98,12 @@ def test_a_mean_of_perfect_figures_is_not_sure_either() -> None:
     lows = [category.f1_interval.low for category in found.categories if category.f1_interval]
     assert found.macro.f1_interval.low == pytest.approx(sum(lows) / 2)
     assert found.macro.f1_interval.high == 1
+
+
+def test_a_set_of_few_posts_says_how_little_it_tells() -> None:
+    assert few_posts(3) == (
+        "Only 3 posts: what is 50% of them may be anything from 13% to 87% of others. Differences between "
+        "models will hardly show."
+    )
+    assert few_posts(49) is not None
+    assert few_posts(50) is None and few_posts(0) is None

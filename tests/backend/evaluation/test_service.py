@@ -203,6 +203,10 @@ def test_a_run_stands_beside_the_regression_taught_its_own_version(database: Dat
         assert here.results.regression_beside(taught[number].id) is None
         shown = {row.evaluation_id for row in here.results.table(here.project.id, frozen.id)}
         assert shown == {student.id, taught[number + 1].id}
+        here.project.champion_run_id = run.id
+        session.flush()
+        shown = {row.evaluation_id for row in here.results.table(here.project.id, frozen.id)}
+        assert shown == {student.id, *(one.id for one in taught.values())}
 
 
 def test_the_test_split_is_frozen_with_what_stands(database: Database) -> None:
