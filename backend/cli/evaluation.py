@@ -378,7 +378,9 @@ def _show_comparison(one: EvaluationSet, found: Comparison) -> None:
             ("macro AUPRC", found.macro_auprc, None),
             ("F1 any", found.any_f1, found.any_f1_p),
             ("AUPRC any", found.any_auprc, None),
+            ("all right", found.exact_match, found.mcnemar_p),
         )
+        if difference.difference is not None
     ]
     print_table(
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from backend.evaluation.results import (
     CategoryMetrics,
     Comparison,
     Difference,
+    Differences,
     Interval,
     Metrics,
     PostKind,
@@ -24,24 +25,6 @@ from backend.evaluation.significance import bootstrap_p, holm, mcnemar
 from backend.text import things
 
 _MINUS = "\N{MINUS SIGN}"
-
-
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """What a model (a) gains over another (b). See `results.Comparison` for the fields."""
-
-    categories: tuple[CategoryComparison, ...]
-    macro_f1: Difference
-    macro_auprc: Difference
-    any_f1: Difference
-    any_auprc: Difference
-    only_a_right: int
-    only_b_right: int
-    both_right: int
-    neither_right: int
-    mcnemar_p: float
-    macro_f1_p: float | None = None
-    any_f1_p: float | None = None
 
 
 def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: int = RESAMPLES) -> Differences:
@@ -95,6 +78,7 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
         ),
         any_f1=_difference(any_a.f1, any_b.f1, of_a.f1[:, -1] - of_b.f1[:, -1]),
         any_auprc=_difference(any_a.auprc, any_b.auprc, of_a.auprc[:, -1] - of_b.auprc[:, -1]),
+        exact_match=_difference(_share(right_a), _share(right_b), of_a.right - of_b.right),
         only_a_right=only_a,
         only_b_right=only_b,
         both_right=_count(right_a & right_b),
@@ -158,6 +142,10 @@ def posts_of(kind: PostKind, here: Judged, there: Judged) -> Bools:
     return right_here ^ right_there
 
 
+def _share(posts: Bools) -> float | None:
+    return float(posts.mean()) if len(posts) else None
+
+
 def _count(posts: Bools) -> int:
     return int(np.count_nonzero(posts))
 
@@ -204,11 +192,9 @@ def sentence(a_name: str, b_name: str, found: Differences) -> str:
     Args:
         a_name, b_name: as they stand inside a sentence ("run 2", "the base model").
     """
-    figure, overall = (
-        ("macro-F1", found.macro_f1) if found.categories else ("F1 on any violation", found.any_f1)
-    )
+    figure, overall = found.headline
     if overall.difference is None:
-        return "There is nothing to compare: no category that both know has posts that both were judged on."
+        return "There is nothing to compare: there is no post that both were judged on."
     in_numbers = f"{figure} {span_text(overall)}"
     if overall.clear:
         word = "better" if overall.difference > 0 else "worse"
@@ -224,9 +210,7 @@ def regression_sentence(name: str, found: Comparison) -> str:
     Args:
         name: the student's, as it stands inside a sentence.
     """
-    figure, overall = (
-        ("macro-F1", found.macro_f1) if found.categories else ("F1 on any violation", found.any_f1)
-    )
+    figure, overall = found.headline
     if overall.difference is None:
         return "Beside logistic regression there is nothing to compare."
     start = f"{name[0].upper()}{name[1:]}"

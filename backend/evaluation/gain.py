@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from backend.db.models import EvaluationSet
-from backend.evaluation.comparison import Differences, differences, share_text, span_text
+from backend.evaluation.comparison import differences, share_text, span_text
 from backend.evaluation.judged import Judged, shared
-from backend.evaluation.results import Gain
+from backend.evaluation.results import Differences, Gain
 
 _GAINS = TypeAdapter(list[Gain])
 
@@ -39,11 +39,9 @@ def gain(evaluation_set: EvaluationSet, after: Judged, before: Judged, names: Ma
 
 
 def _sentence(found: Differences) -> str:
-    figure, overall = (
-        ("macro-F1", found.macro_f1) if found.categories else ("F1 on any violation", found.any_f1)
-    )
+    figure, overall = found.headline
     if overall.difference is None:
-        return "Whether the preference step helped cannot be said: no category that is judged has posts here."
+        return "Whether the preference step helped cannot be said: there are no posts here."
     verdict = "no clear difference"
     if overall.clear:
         verdict = "it helped" if overall.difference > 0 else "it did harm"

@@ -343,6 +343,8 @@ def _notes(categories: Sequence[CategoryMetrics], judged: Judged, of: int) -> tu
         notes.append(f"{things(unread, 'answer')} could not be read and {count} as wrong.")
     if posts:
         absent = [category.name for category in categories if category.f1 is None]
-        if absent:
+        if absent and len(absent) == len(categories):
+            notes.append("No category could be judged, so there are no macro averages.")
+        elif absent:
             notes.append(f"Not in the macro averages, because they could not be judged: {', '.join(absent)}.")
     return tuple(notes)

@@ -324,16 +324,49 @@ class CategoryComparison:
         return self.f1_p is not None and self.f1_p < SIGNIFICANCE
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two models on the posts that both were judged on, over the categories that both know.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """What a model (a) gains over another (b), over the categories that both know.
 
     Attributes:
-        posts: posts that both were judged on.
+        exact_match: the share of posts of which all is right.
         only_a_right, only_b_right, both_right, neither_right: posts by who had all of it right.
         mcnemar_p: of the two having all right as often (exact McNemar test).
-        sentence: what follows, in plain words.
         macro_f1_p, any_f1_p: of no difference, from the paired bootstrap.
+    """
+
+    categories: tuple[CategoryComparison, ...]
+    macro_f1: Difference
+    macro_auprc: Difference
+    any_f1: Difference
+    any_auprc: Difference
+    exact_match: Difference
+    only_a_right: int
+    only_b_right: int
+    both_right: int
+    neither_right: int
+    mcnemar_p: float
+    macro_f1_p: float | None = None
+    any_f1_p: float | None = None
+
+    @property
+    def headline(self) -> tuple[str, Difference]:
+        """What the two are told apart by, by name.
+
+        Macro-F1 or, where they share no category, F1 on any violation. Where no post is a violation
+        there is neither, and it is the share of posts that are all right.
+        """
+        f1 = ("macro-F1", self.macro_f1) if self.categories else ("F1 on any violation", self.any_f1)
+        return ("posts all right", self.exact_match) if f1[1].difference is None else f1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(Differences):
+    """Two models on the posts that both were judged on.
+
+    Attributes:
+        posts: how many these are.
+        sentence: what follows, in plain words.
     """
 
     a_id: int
@@ -342,20 +375,8 @@ class Comparison:
     b_name: str
     set_id: int
     posts: int
-    categories: tuple[CategoryComparison, ...]
-    macro_f1: Difference
-    macro_auprc: Difference
-    any_f1: Difference
-    any_auprc: Difference
-    only_a_right: int
-    only_b_right: int
-    both_right: int
-    neither_right: int
-    mcnemar_p: float
     sentence: str
     notes: tuple[str, ...] = ()
-    macro_f1_p: float | None = None
-    any_f1_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def beside_regression(evaluation_id: int) -> None:
         beside = None if regression is None else compared(service, evaluation_id, regression)
     if beside is None:
         return
-    overall = beside.macro_f1 if beside.categories else beside.any_f1
+    _, overall = beside.headline
     words = regression_sentence(in_a_sentence(beside.a_name, ModelKind.RUN), beside)
     if overall.clear and (overall.difference or 0) > 0:
         st.caption(text.label(words))
@@ -84,10 +84,10 @@ def beside_regression(evaluation_id: int) -> None:
 
 def sentence(found: Comparison) -> None:
     """What follows from the comparison, in one sentence."""
-    headline = found.macro_f1 if found.categories else found.any_f1
+    _, overall = found.headline
     look = "ov-follows-none"
-    if headline.clear:
-        look = "ov-follows-good" if (headline.difference or 0) > 0 else "ov-follows-bad"
+    if overall.clear:
+        look = "ov-follows-good" if (overall.difference or 0) > 0 else "ov-follows-bad"
     text.show(_SENTENCE.format(look, text.literal(found.sentence)))
 
 
@@ -128,9 +128,11 @@ def _differences(found: Comparison) -> Markup:
     shown: list[tuple[str, Difference]] = [
         ("F1, any violation", found.any_f1),
         ("AUPRC, any violation", found.any_auprc),
+        ("All right", found.exact_match),
     ]
     if found.categories:
         shown = [("Macro-F1", found.macro_f1), ("Macro-AUPRC", found.macro_auprc), *shown]
+    shown = [each for each in shown if each[1].difference is not None]
     return figures.table(
         ["", found.a_name, found.b_name, "Difference, and 95% interval"],
         [
@@ -154,6 +156,6 @@ def is_challenger(row: ModelRow) -> bool:
 
 def is_better(row: ModelRow, found: Comparison) -> bool:
     """Whether this one of the two is better beyond doubt."""
-    overall = found.macro_f1 if found.categories else found.any_f1
+    _, overall = found.headline
     gained = overall.difference or 0
     return overall.clear and (gained if row.evaluation_id == found.a_id else -gained) > 0

@@ -155,7 +155,7 @@ def _one_set(scored: Scored) -> None:
     _verdict(compared, (first, second))
     _beside_regression((first, second))
     preference.gained((first, second))
-    if compared.categories:
+    if any(one.f1.difference is not None for one in compared.categories):
         with st.expander("What they differ by in each category", icon=":material/compare_arrows:"):
             differences.draw(compared, looks)
     _side_by_side(reports, looks)

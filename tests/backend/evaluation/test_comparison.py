@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.evaluation.comparison import Differences, differences, sentence, share_text
+from backend.evaluation.comparison import differences, sentence, share_text
 from backend.evaluation.judged import Judged, shared
-from backend.evaluation.results import CategoryComparison, Difference
+from backend.evaluation.results import CategoryComparison, Difference, Differences
 from tests.backend.evaluation.build import random_judged
 
 NAMES = {"c0": "hate", "c1": "scams", "c2": "threats"}
@@ -99,6 +99,20 @@ def test_nothing_in_common() -> None:
     assert sentence("a", "b", compared(*nothing)).startswith("There is nothing to compare")
 
 
+def test_where_no_post_is_a_violation_the_share_that_is_right_is_compared() -> None:
+    drawn = random_judged(posts=100, codes=2, seed=5)
+    none = np.zeros((100, 2), dtype=bool)
+    harmless = replace(drawn, gold=none, positive=none[:, 0])
+    flags = {share: np.arange(100)[:, None] < [share, 0] for share in (10, 50)}
+    a, b = (replace(harmless, named=named, flagged=named[:, 0]) for named in flags.values())
+    found = compared(a, b)
+    name, overall = found.headline
+    assert (name, overall.a, overall.b) == ("posts all right", 0.9, 0.5)
+    assert overall.low is not None and 0.25 < overall.low < 0.4
+    assert sentence("a", "b", found).startswith("A is better than b (posts all right +.40, .")
+    assert not compared(a, a).headline[1].clear
+
+
 def difference(value: float | None, low: float = 0.0, high: float = 0.0) -> Difference:
     return Difference(0.5, 0.5, value, low, high)
 
@@ -106,12 +120,21 @@ def difference(value: float | None, low: float = 0.0, high: float = 0.0) -> Diff
 def found(overall: Difference, **categories: Difference) -> Differences:
     none = difference(None)
     return Differences(
-        tuple(
+        categories=tuple(
             CategoryComparison(name, name, 10, one, none, f1_p=0.01 if one.clear else 0.4)
             for name, one in categories.items()
         ),
-        overall, none, overall, none, 0, 0, 0, 0, 1.0,
-    )  # fmt: skip
+        macro_f1=overall,
+        macro_auprc=none,
+        any_f1=overall,
+        any_auprc=none,
+        exact_match=none,
+        only_a_right=0,
+        only_b_right=0,
+        both_right=0,
+        neither_right=0,
+        mcnemar_p=1.0,
+    )
 
 
 @pytest.mark.parametrize(
