@@ -429,6 +429,15 @@ def test_a_run_under_way_tells_how_fast_it_is_and_what_is_best(
     assert _bar(app) == "Training, step 7 of 60 · 10% of the whole run · 1 min left"
 
 
+def test_what_a_run_took_at_most_is_said_once_it_is_over_by_its_record_alone(
+    sqlite_database: Database, project: Project
+) -> None:
+    step = {"phase": "training", "step": 7, "steps": 60, "loss": 0.9, "memory_mb": 2000.0}
+    app = _run_with(sqlite_database, [step], state=JobState.STOPPED)
+    assert not app.exception
+    assert ">memory</div>" not in shown(app)
+
+
 def _bar(app: AppTest) -> str:
     [bar] = app.get("progress")
     return str(bar.proto.text)

@@ -197,7 +197,8 @@ def _pace(events: Sequence[dict[str, Any]], *, over: bool) -> list[tuple[str, st
     if mfu is not None:
         facts.append((f"{mfu:.0%}", "of the GPU's peak (MFU)"))
     memory = _last(events, "memory_mb")
-    if memory is not None:
+    # What it took at most stands in the record of a run that is over.
+    if memory is not None and not over:
         facts.append((numbers.size(memory * MEGABYTE), "memory"))
     return facts
 
