@@ -22,6 +22,27 @@ class ItemRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def judgements(self, item_ids: Sequence[int]) -> dict[int, list[Said]]:
+        """Everything that people said of some items, the oldest first; nothing is said of the others."""
+        rows = self._session.execute(
+            select(
+                Judgement.item_id,
+                Judgement.id,
+                Judgement.source,
+                Judgement.person,
+                Judgement.labels,
+                Judgement.verdict,
+                Judgement.supersedes_id,
+            )
+            .where(Judgement.item_id.in_(item_ids))
+            .order_by(Judgement.id)
+        )
+        found: dict[int, list[Said]] = defaultdict(list)
+        for item_id, judgement_id, source, person, labels, verdict, supersedes_id in rows:
+            said = Said(judgement_id, source, person, labels, verdict, supersedes_id)
+            found[item_id].append(said)
+        return found
+
     def refresh(self, item_ids: Iterable[int]) -> None:
         """Derive the state of these items anew; call it after adding answers or judgements."""
         self._session.flush()
@@ -30,7 +51,7 @@ class ItemRepository:
             self._refresh(ids[start : start + _CHUNK])
 
     def _refresh(self, ids: Sequence[int]) -> None:
-        judgements = self._judgements(ids)
+        judgements = self.judgements(ids)
         answers = self._answers(ids)
         items = self._session.execute(
             select(Item.id, Item.project_id, Item.sent_back, Item.split).where(Item.id.in_(ids))
@@ -61,26 +82,6 @@ class ItemRepository:
         for instance in self._session.identity_map.values():
             if isinstance(instance, Item) and instance.id in states:
                 self._session.expire(instance)
-
-    def _judgements(self, ids: Sequence[int]) -> dict[int, list[Said]]:
-        rows = self._session.execute(
-            select(
-                Judgement.item_id,
-                Judgement.id,
-                Judgement.source,
-                Judgement.person,
-                Judgement.labels,
-                Judgement.verdict,
-                Judgement.supersedes_id,
-            )
-            .where(Judgement.item_id.in_(ids))
-            .order_by(Judgement.id)
-        )
-        found: dict[int, list[Said]] = defaultdict(list)
-        for item_id, judgement_id, source, person, labels, verdict, supersedes_id in rows:
-            said = Said(judgement_id, source, person, labels, verdict, supersedes_id)
-            found[item_id].append(said)
-        return found
 
     def _answers(self, ids: Sequence[int]) -> dict[int, Answered]:
         """The first answer of the newest run, a readable one where there is one."""

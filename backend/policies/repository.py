@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -13,6 +12,7 @@ from backend.db import models
 from backend.db.models import Item, ItemLabel, Judgement, PolicyVersion, TeacherAnswer
 from backend.db.models.review import Verdict
 from backend.items.decision import Said
+from backend.items.repository import ItemRepository
 from backend.policies.fates import Carried
 from training.policy import Category
 
@@ -96,28 +96,9 @@ class PolicyRepository:
                 or_(*(labels.contains(f'"{code}"', autoescape=True) for code in codes)),
             )
         ).all()
-        ids = iter(found)
+        ids, items = iter(found), ItemRepository(self._session)
         while chunk := list(islice(ids, _CHUNK)):
-            yield self._judgements(chunk)
-
-    def _judgements(self, item_ids: Sequence[int]) -> dict[int, list[Said]]:
-        rows = self._session.execute(
-            select(
-                Judgement.item_id,
-                Judgement.id,
-                Judgement.source,
-                Judgement.person,
-                Judgement.labels,
-                Judgement.verdict,
-                Judgement.supersedes_id,
-            )
-            .where(Judgement.item_id.in_(item_ids))
-            .order_by(Judgement.id)
-        )
-        found: dict[int, list[Said]] = defaultdict(list)
-        for item_id, number, source, person, labels, verdict, supersedes_id in rows:
-            found[item_id].append(Said(number, source, person, labels, verdict, supersedes_id))
-        return found
+            yield items.judgements(chunk)
 
     def carry(self, carried: Sequence[Carried], *, version: PolicyVersion, person: str) -> None:
         """Add mapped judgements, in the name of those who gave them, and withdrawals."""
