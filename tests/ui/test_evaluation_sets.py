@@ -1,7 +1,10 @@
 """Sets from elsewhere on the Evaluation page."""
 
+from collections.abc import Sequence
+
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from backend.db.engine import Database
 from backend.db.models import EvaluationRow, EvaluationSet, Project
@@ -17,6 +20,21 @@ POSTS = [
     ("They said *you* are all the same.", False, "*quote*"),
     ("Nobody is all the same.", False, "*quote*"),
 ]
+
+
+def score(session: Session, of: EvaluationSet, rows: Sequence[EvaluationRow], hate: Sequence[float]) -> None:
+    """Evaluate the base model on a set; it gives its posts these probabilities of hate."""
+    codes = ("hate", "scam")
+    EvaluationService(session).ingest(
+        of.id,
+        model_kind=ModelKind.BASE,
+        model="default",
+        policy_version_id=of.policy_version_id,
+        prompt_hash=None,
+        validation=frame({}, codes),
+        predictions=frame({row.id: (given, 0.1) for row, given in zip(rows, hate, strict=True)}, codes),
+        person="tester",
+    )
 
 
 @pytest.fixture
@@ -52,19 +70,7 @@ def project(sqlite_database: Database) -> Project:
         ]
         session.add_all(rows)
         session.flush()
-        EvaluationService(session).ingest(
-            found.id,
-            model_kind=ModelKind.BASE,
-            model="default",
-            policy_version_id=policy.id,
-            prompt_hash=None,
-            validation=frame({}, ("hate", "scam")),
-            predictions=frame(
-                {row.id: (score, 0.1) for row, score in zip(rows, (0.9, 0.8, 0.1), strict=True)},
-                ("hate", "scam"),
-            ),
-            person="tester",
-        )
+        score(session, found, rows, (0.9, 0.8, 0.1))
     return project
 
 
@@ -109,19 +115,7 @@ def test_a_set_of_one_kind_says_what_cannot_be_had(
         for row in rows:
             row.positive, row.labels = kind, ("hate",) if kind else ()
         session.flush()
-        EvaluationService(session).ingest(
-            found.id,
-            model_kind=ModelKind.BASE,
-            model="default",
-            policy_version_id=found.policy_version_id,
-            prompt_hash=None,
-            validation=frame({}, ("hate", "scam")),
-            predictions=frame(
-                {row.id: (score, 0.1) for row, score in zip(rows, (0.9, 0.8, 0.1), strict=True)},
-                ("hate", "scam"),
-            ),
-            person="tester",
-        )
+        score(session, found, rows, (0.9, 0.8, 0.1))
     app = open_page("evaluation")
     assert not app.exception
     said = shown(app)
@@ -138,16 +132,7 @@ def test_a_robustness_set_is_made_and_says_what_it_costs(sqlite_database: Databa
         by_name = {one.name: one for one in EvaluationService(session).sets(project.id)}
         made = by_name["checks, disguised"]
         rows = session.scalars(select(EvaluationRow).where(EvaluationRow.set_id == made.id)).all()
-        EvaluationService(session).ingest(
-            made.id,
-            model_kind=ModelKind.BASE,
-            model="default",
-            policy_version_id=made.policy_version_id,
-            prompt_hash=None,
-            validation=frame({}, ("hate", "scam")),
-            predictions=frame({row.id: (0.1, 0.1) for row in rows}, ("hate", "scam")),
-            person="tester",
-        )
+        score(session, made, rows, [0.1] * len(rows))
     app = open_page("evaluation")
     app.session_state["evaluation-set"] = "checks\\, disguised"
     app.run()
