@@ -13,8 +13,8 @@ from backend.db.models.content import Split
 from backend.evaluation.alone import Bands, choose_bands
 from backend.evaluation.frames import choose_temperature, choose_thresholds, decided_only, missed, read_scores
 from backend.evaluation.metrics import ANY_NAME
-from backend.evaluation.repository import EvaluationRepository
 from backend.evaluation.said import Said, from_scores, not_known
+from backend.evaluation.set_repository import SetRepository
 from backend.evaluation.stored import label_map, yes_no
 from training.thresholds import BEST_F1, Aim
 
@@ -75,7 +75,7 @@ class Scored:
 
 
 def judge_scores(
-    evaluations: EvaluationRepository,
+    sets: SetRepository,
     evaluation_set: EvaluationSet,
     policy_version_id: int,
     validation: pd.DataFrame,
@@ -88,7 +88,7 @@ def judge_scores(
     """What a model said of a set.
 
     Args:
-        evaluations: where sets and decisions are.
+        sets: where sets and decisions are.
         evaluation_set: the set.
         policy_version_id: the one that the model was scored under.
         validation: the trainer's frame of the validation posts; thresholds are chosen on what
@@ -102,10 +102,10 @@ def judge_scores(
     Raises:
         InvalidInputError: the frames do not fit the policy or the set.
     """
-    rows = evaluations.rows(evaluation_set.id)
-    codes = list(evaluations.names(policy_version_id) if knows.codes is None else knows.codes)
+    rows = sets.rows(evaluation_set.id)
+    codes = list(sets.names(policy_version_id) if knows.codes is None else knows.codes)
     scores = read_scores(predictions, codes).of(rows.ids)
-    decided = evaluations.decided(evaluation_set.project_id, Split.VALIDATION)
+    decided = sets.decided(evaluation_set.project_id, Split.VALIDATION)
     chosen_on, labels = decided_only(
         read_scores(validation, codes), {one.item_id: one.labels for one in decided}
     )
@@ -118,7 +118,7 @@ def judge_scores(
     if kept is not None and mapped is None and not yes_no(evaluation_set):
         thresholds |= {code: at for code, at in kept.thresholds.items() if code in thresholds}
         temperature = temperature if kept.temperature is None else kept.temperature
-    set_codes = list(evaluations.names_of(evaluation_set))
+    set_codes = list(sets.names_of(evaluation_set))
     any_scores = chosen_on.any_scores()
     violation = np.array([bool(these) for these in labels], dtype=bool)
     return Scored(

@@ -9,6 +9,7 @@ from backend.errors import NotFoundError
 from backend.evaluation import naming
 from backend.evaluation.judged import Judged
 from backend.evaluation.repository import EvaluationRepository
+from backend.evaluation.set_repository import SetRepository
 from backend.evaluation.stored import read_judged
 
 
@@ -16,6 +17,7 @@ class Lookup:
     """Finds what there is, and says so where it is not."""
 
     def __init__(self, session: Session) -> None:
+        self._sets = SetRepository(session)
         self._evaluations = EvaluationRepository(session)
 
     def set(self, set_id: int) -> EvaluationSet:
@@ -24,7 +26,7 @@ class Lookup:
         Raises:
             NotFoundError: there is none.
         """
-        found = self._evaluations.get_set(set_id)
+        found = self._sets.get_set(set_id)
         if found is None:
             raise NotFoundError(f"There is no evaluation set {set_id}.", "Choose one of the project's.")
         return found

@@ -25,7 +25,7 @@ from backend.evaluation.leakage import learned_nearly, with_leaked
 from backend.evaluation.lookup import Lookup
 from backend.evaluation.metrics import measure
 from backend.evaluation.reasons import of_student, of_teacher
-from backend.evaluation.repository import EvaluationRepository, Size
+from backend.evaluation.repository import EvaluationRepository
 from backend.evaluation.results import (
     ANY,
     Gain,
@@ -33,6 +33,7 @@ from backend.evaluation.results import (
     Reasons,
 )
 from backend.evaluation.said import Said, from_labels
+from backend.evaluation.set_repository import SetRepository, Size
 from backend.evaluation.sets import freeze_test_split, frozen_test_split, write_labelled, write_texts
 from backend.evaluation.stored import (
     label_map,
@@ -50,6 +51,7 @@ class EvaluationService:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._sets = SetRepository(session)
         self._evaluations = EvaluationRepository(session)
         self._lookup = Lookup(session)
 
@@ -57,7 +59,7 @@ class EvaluationService:
 
     def sets(self, project_id: int) -> list[EvaluationSet]:
         """The newest version of each set, the test split first, then by name."""
-        return self._evaluations.sets(project_id)
+        return self._sets.sets(project_id)
 
     def shown_sets(self, project_id: int) -> list[EvaluationSet]:
         """The versions of sets that figures are shown on, the test split first, then by name.
@@ -65,7 +67,7 @@ class EvaluationService:
         The newest on which a model was evaluated: a version that was frozen since, for a run that
         is still at work or failed, must not hide what is known. The newest at all where none was.
         """
-        return self._evaluations.shown_sets(project_id)
+        return self._sets.shown_sets(project_id)
 
     def get_set(self, project_id: int, name_or_id: str) -> EvaluationSet:
         """The newest version of a set by its name or, where none has that name, by its id.
@@ -96,30 +98,30 @@ class EvaluationService:
         Raises:
             InvalidInputError: no test item has a decision.
         """
-        return freeze_test_split(self._evaluations, project_id, person)
+        return freeze_test_split(self._sets, project_id, person)
 
     def frozen_test_split(self, project_id: int) -> EvaluationSet | None:
         """The set that `freeze_test_split` would give without making one; None where it would make one."""
-        return frozen_test_split(self._evaluations, project_id)
+        return frozen_test_split(self._sets, project_id)
 
     def size_of_set(self, set_id: int) -> Size:
         """Posts and characters of a set."""
-        return self._evaluations.size_of_set(self._lookup.set(set_id).id)
+        return self._sets.size_of_set(self._lookup.set(set_id).id)
 
     def size_of_split(self, project_id: int, split: Split) -> Size:
         """Posts and characters of a split's items that have a decision: validation, or what is frozen."""
-        return self._evaluations.size_of_split(project_id, split)
+        return self._sets.size_of_split(project_id, split)
 
     def write_set(self, set_id: int, path: Path) -> int:
         """Write a set for the trainer (parquet: id, text) and return its number of posts."""
-        return write_texts(self._evaluations.set_texts(self._lookup.set(set_id).id), path)
+        return write_texts(self._sets.set_texts(self._lookup.set(set_id).id), path)
 
     def write_validation(self, project_id: int, path: Path) -> int:
         """Write the validation posts with their decisions (parquet: id, text, labels); return their number.
 
         Every model's thresholds are chosen on these, whatever it was taught.
         """
-        return write_labelled(self._evaluations.validation_posts(project_id), path)
+        return write_labelled(self._sets.validation_posts(project_id), path)
 
     # Evaluations
 
@@ -174,7 +176,7 @@ class EvaluationService:
         """
         evaluation_set = self._lookup.set(set_id)
         scored = judge_scores(
-            *(self._evaluations, evaluation_set, policy_version_id, validation, predictions),
+            *(self._sets, evaluation_set, policy_version_id, validation, predictions),
             knows=knows,
             aim=aim,
             kept=kept,
@@ -192,7 +194,7 @@ class EvaluationService:
             job_id=job_id,
             created_by=person,
         )
-        names = self._evaluations.names_of(evaluation_set)
+        names = self._sets.names_of(evaluation_set)
         written = None if reasons is None else of_student(self._texts(set_id), reasons, scored.said)
         return self._store(
             *(evaluation, scored.said, names),
@@ -214,9 +216,9 @@ class EvaluationService:
         """
         evaluation_set = self._lookup.set(evaluation.set_id)
         before = judge_scores(
-            self._evaluations, evaluation_set, evaluation.policy_version_id, validation, predictions
+            self._sets, evaluation_set, evaluation.policy_version_id, validation, predictions
         )
-        names = self._evaluations.names_of(evaluation_set)
+        names = self._sets.names_of(evaluation_set)
         return gain(evaluation_set, self._lookup.judged(evaluation), before.said.judged, names)
 
     def evaluate_teacher(self, set_id: int, person: str) -> Evaluation | None:
@@ -227,14 +229,14 @@ class EvaluationService:
         its answers are the same. None where no answer can be read.
         """
         evaluation_set = self._lookup.set(set_id)
-        rows = self._evaluations.rows(set_id)
-        answers = self._evaluations.teacher_answers(evaluation_set.project_id, set_id)
+        rows = self._sets.rows(set_id)
+        answers = self._sets.teacher_answers(evaluation_set.project_id, set_id)
         given = {one.row_id: one.labels for one in answers}
         if all(labels is None for labels in given.values()):
             return None
         newest_run = max(answers, key=lambda one: one.run_id)
-        model_codes = list(self._evaluations.names(newest_run.policy_version_id))
-        names = self._evaluations.names_of(evaluation_set)
+        model_codes = list(self._sets.names(newest_run.policy_version_id))
+        names = self._sets.names_of(evaluation_set)
         mapped = label_map(evaluation_set)
         if mapped is None:
             said = from_labels(rows, list(names), yes_no(evaluation_set), model_codes, given)
@@ -313,7 +315,7 @@ class EvaluationService:
 
     def _clustered(self, set_id: int, judged: Judged) -> Judged:
         """With the near-duplicates among its posts put together, as found in all of the set."""
-        texts = dict(self._evaluations.texts_as_written(self._lookup.set(set_id)))
+        texts = dict(self._sets.texts_as_written(self._lookup.set(set_id)))
         places = dict(zip(texts, clusters(list(texts.values())).tolist(), strict=True))
         return replace(
             judged, clusters=np.array([places[key] for key in judged.row_ids.tolist()], dtype=np.int64)
@@ -321,7 +323,7 @@ class EvaluationService:
 
     def _texts(self, set_id: int) -> dict[int, str]:
         """The texts of a set's posts by their keys, in the order of these."""
-        return {key: text for part in self._evaluations.set_texts(set_id) for key, text in part}
+        return {key: text for part in self._sets.set_texts(set_id) for key, text in part}
 
     def _same_answers(self, known: Evaluation, said: Said) -> bool:
         stored = {row.row_id: row.labels for row in self._evaluations.predictions(known.id)}

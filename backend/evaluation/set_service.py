@@ -18,6 +18,7 @@ from backend.evaluation.groups import Breakdown, breakdown
 from backend.evaluation.lookup import Lookup
 from backend.evaluation.repository import EvaluationRepository
 from backend.evaluation.robustness import GROUP, assign, disguise
+from backend.evaluation.set_repository import SetRepository
 from backend.evaluation.sets import set_hash
 from backend.text import text_hash, things
 
@@ -27,6 +28,7 @@ class SetService:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._sets = SetRepository(session)
         self._evaluations = EvaluationRepository(session)
         self._lookup = Lookup(session)
 
@@ -36,7 +38,7 @@ class SetService:
         evaluation_set = self._lookup.set(evaluation.set_id)
         judged = self._lookup.judged(evaluation)
         group_by = evaluation_set.group_by
-        groups = self._evaluations.groups(evaluation_set.id, group_by) if group_by else {}
+        groups = self._sets.groups(evaluation_set.id, group_by) if group_by else {}
         return breakdown(judged, group_by, [groups[key] for key in judged.row_ids.tolist() if groups])
 
     def robustness_set(self, set_id: int, person: str) -> EvaluationSet:
@@ -53,18 +55,18 @@ class SetService:
             raise InvalidInputError(
                 f"The posts of {plain.name!r} are disguised already.", "Choose the set that it was made from."
             )
-        self._evaluations.lock(plain.project_id)
-        known = self._evaluations.made_from(set_id)
+        self._sets.lock(plain.project_id)
+        known = self._sets.made_from(set_id)
         if known is not None:
             return known
         name = f"{plain.name}, disguised"
-        posts = disguised_posts(self._evaluations.posts_of_set(set_id))
-        codes = list(self._evaluations.names_of(plain))
-        made = self._evaluations.add_set(
+        posts = disguised_posts(self._sets.posts_of_set(set_id))
+        codes = list(self._sets.names_of(plain))
+        made = self._sets.add_set(
             EvaluationSet(
                 project_id=plain.project_id,
                 name=name,
-                number=self._evaluations.next_number(plain.project_id, name),
+                number=self._sets.next_number(plain.project_id, name),
                 origin=SetOrigin.ROBUSTNESS,
                 policy_version_id=plain.policy_version_id,
                 positive_labels=plain.positive_labels,
@@ -77,7 +79,7 @@ class SetService:
                 created_by=person,
             )
         )
-        self._evaluations.add_posts(made.id, posts)
+        self._sets.add_posts(made.id, posts)
         told = f"Made the evaluation set {name} from version {plain.number}: {things(len(posts), 'post')}."
         events.record(self._session, plain.project_id, person, told)
         return made
@@ -88,7 +90,7 @@ class SetService:
 
     def made_from(self, set_id: int) -> EvaluationSet | None:
         """The robustness set of this version of a set, where there is one."""
-        return self._evaluations.made_from(set_id)
+        return self._sets.made_from(set_id)
 
     def as_written(self, evaluation_id: int) -> int | None:
         """The evaluation that `drop` compares with: of the same model on the posts as they were written."""
@@ -106,17 +108,17 @@ class SetService:
         of = self._lookup.set(made.made_from_id)
         plain = self._evaluations.same_model(evaluation, of.id)
         if plain is None:
-            newest = any(one.id == of.id for one in self._evaluations.sets(of.project_id))
+            newest = any(one.id == of.id for one in self._sets.sets(of.project_id))
             return not_known(of.name, of.number, newest=newest)
         disguised = self._lookup.judged(evaluation)
-        groups = self._evaluations.groups(made.id, GROUP)
-        plain_keys = self._evaluations.keys(of.id)
-        key_of = {key: plain_keys[post] for post, key in self._evaluations.keys(made.id).items()}
+        groups = self._sets.groups(made.id, GROUP)
+        plain_keys = self._sets.keys(of.id)
+        key_of = {key: plain_keys[post] for post, key in self._sets.keys(made.id).items()}
         keys = disguised.row_ids.tolist()
         return measure_drop(
             self._lookup.judged(plain),
             replace(disguised, row_ids=np.array([key_of[key] for key in keys], dtype=np.int64)),
-            names=self._evaluations.names_of(of),
+            names=self._sets.names_of(of),
             disguises=[groups[key] for key in keys],
             set_name=of.name,
             set_number=of.number,

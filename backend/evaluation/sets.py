@@ -14,7 +14,7 @@ from backend.db.models import EvaluationSet
 from backend.db.models.content import Split
 from backend.db.models.evaluation import SetOrigin
 from backend.errors import InvalidInputError, NotFoundError
-from backend.evaluation.repository import Decided, EvaluationRepository
+from backend.evaluation.set_repository import Decided, SetRepository
 
 TEST_SPLIT = "test"
 """The name of the frozen test split."""
@@ -35,18 +35,18 @@ def set_hash(codes: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) ->
     return digest.hexdigest()
 
 
-def freeze_test_split(evaluations: EvaluationRepository, project_id: int, person: str) -> EvaluationSet:
+def freeze_test_split(sets: SetRepository, project_id: int, person: str) -> EvaluationSet:
     """See `EvaluationService.freeze_test_split`."""
-    evaluations.lock(project_id)
-    policy_version_id, decided, content = _test_split(evaluations, project_id)
-    newest = evaluations.newest_test_split(project_id)
+    sets.lock(project_id)
+    policy_version_id, decided, content = _test_split(sets, project_id)
+    newest = sets.newest_test_split(project_id)
     if newest is not None and newest.hash == content:
         return newest
-    frozen = evaluations.add_set(
+    frozen = sets.add_set(
         EvaluationSet(
             project_id=project_id,
             name=TEST_SPLIT,
-            number=evaluations.next_number(project_id, TEST_SPLIT),
+            number=sets.next_number(project_id, TEST_SPLIT),
             origin=SetOrigin.TEST_SPLIT,
             policy_version_id=policy_version_id,
             rows=len(decided),
@@ -54,41 +54,41 @@ def freeze_test_split(evaluations: EvaluationRepository, project_id: int, person
             created_by=person,
         )
     )
-    evaluations.copy_items(frozen.id, decided)
+    sets.copy_items(frozen.id, decided)
     return frozen
 
 
-def frozen_test_split(evaluations: EvaluationRepository, project_id: int) -> EvaluationSet | None:
+def frozen_test_split(sets: SetRepository, project_id: int) -> EvaluationSet | None:
     """See `EvaluationService.frozen_test_split`."""
-    newest = evaluations.newest_test_split(project_id)
+    newest = sets.newest_test_split(project_id)
     if newest is None:
         return None
     try:
-        _, _, content = _test_split(evaluations, project_id)
+        _, _, content = _test_split(sets, project_id)
     except InvalidInputError:
         return None
     return newest if newest.hash == content else None
 
 
-def _test_split(evaluations: EvaluationRepository, project_id: int) -> tuple[int, list[Decided], str]:
+def _test_split(sets: SetRepository, project_id: int) -> tuple[int, list[Decided], str]:
     """The policy version, the decided test posts, and the hash that a set of them has.
 
     Raises:
         NotFoundError: the project has no policy.
         InvalidInputError: no post of the test split has a decision.
     """
-    policy_version_id = evaluations.newest_policy(project_id)
+    policy_version_id = sets.newest_policy(project_id)
     if policy_version_id is None:
         raise NotFoundError(f"There is no policy for project {project_id}.", "Import posts first.")
-    codes = list(evaluations.names(policy_version_id))
-    decided = _decided(evaluations, project_id, codes)
+    codes = list(sets.names(policy_version_id))
+    decided = _decided(sets, project_id, codes)
     return policy_version_id, decided, set_hash(codes, [(one.text_hash, one.labels) for one in decided])
 
 
-def _decided(evaluations: EvaluationRepository, project_id: int, codes: Sequence[str]) -> list[Decided]:
+def _decided(sets: SetRepository, project_id: int, codes: Sequence[str]) -> list[Decided]:
     decided = [
         Decided(one.item_id, one.text_hash, tuple(code for code in codes if code in one.labels))
-        for one in evaluations.decided(project_id, Split.TEST)
+        for one in sets.decided(project_id, Split.TEST)
         if set(one.labels) <= set(codes)
     ]
     if not decided:

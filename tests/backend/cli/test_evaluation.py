@@ -20,6 +20,7 @@ from backend.errors import OverruleError
 from backend.evaluation.gain import write_gains
 from backend.evaluation.results import Difference, Gain
 from backend.evaluation.service import EvaluationService
+from backend.evaluation.set_repository import SetRepository
 from backend.jobs.service import JobService
 from backend.policies.service import PolicyService
 from backend.settings import get_settings
@@ -54,7 +55,7 @@ def score(session: Session, project: Project, policy: PolicyVersion, kind: Model
     """An evaluation of a model that is always, or never, right."""
     service = EvaluationService(session)
     frozen = service.freeze_test_split(project.id, "ada")
-    rows = service._evaluations.rows(frozen.id)
+    rows = SetRepository(session).rows(frozen.id)
     run = add_run(session, project, policy) if kind is ModelKind.RUN else None
     service.ingest(
         frozen.id,
@@ -250,7 +251,7 @@ def test_a_robustness_set_from_the_command_line(checks: Database) -> None:
     with checks.write() as session:
         service = EvaluationService(session)
         found = service.get_set(1, "hatecheck, disguised")
-        rows = service._evaluations.rows(found.id)
+        rows = SetRepository(session).rows(found.id)
         service.ingest(
             found.id,
             model_kind=ModelKind.BASE,

@@ -31,6 +31,7 @@ from backend.evaluation.naming import in_a_table, pick
 from backend.evaluation.results import ANY, PostKind, Reasons
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
+from backend.evaluation.set_repository import SetRepository
 from backend.items.repository import ItemRepository
 from tests.backend.build import add_project, add_teacher_run
 from tests.backend.evaluation.build import add_decided, add_run, add_yes_no_set, decide, frame
@@ -396,7 +397,7 @@ def test_the_probability_of_invalid_answers_is_kept(database: Database) -> None:
     with database.write() as session:
         here = world(session)
         frozen = here.frozen()
-        rows = here.service._evaluations.rows(frozen.id)
+        rows = SetRepository(session).rows(frozen.id)
         scores = frame(dict.fromkeys(rows.ids, (0.5, 0.1)), ["hate", "scam"])
         scores["valid_mass"] = [1.0, 0.5, 1.0, 0.75, 1.0][: len(scores)]
         evaluation = here.service.ingest(
@@ -606,7 +607,7 @@ def test_answers_that_a_student_wrote_and_nobody_can_read_are_counted(database: 
     with database.write() as session:
         here = world(session)
         frozen = here.frozen()
-        ids = here.service._evaluations.rows(frozen.id).ids
+        ids = SetRepository(session).rows(frozen.id).ids
         labels: list[list[str] | None] = [["hate"], None, [], [], None]
         evaluation = here.service.ingest(
             frozen.id,
