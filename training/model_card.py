@@ -13,6 +13,7 @@ from typing import Any
 from training.adapter import Card
 from training.base_model import hub_name, license_of
 from training.data import Encoded
+from training.job import Config
 from training.prompt import Renderer
 
 README = "README.md"
@@ -54,7 +55,7 @@ def model_card(
         _training(card, hashes, train),
         _figures(card, validation),
         _use(card, renderer),
-        _limits(validation),
+        _limits(card.config, validation),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -163,7 +164,9 @@ def _use(card: Card, renderer: Renderer) -> str:
     return (
         "## How to use it\n\n"
         "In Overrule, which checks prompt, policy and base model by their hashes and gives probabilities; "
-        "or in plain transformers, run in this folder. The prompt must be this one to the letter.\n\n"
+        "or in plain transformers, run in this folder. The prompt must be this one to the letter. This code "
+        "prints the answer that the student would write. Overrule's labels, and all figures, come from "
+        "probabilities at the thresholds above instead, so that the two can differ.\n\n"
         f"```python\n{code}```"
     )
 
@@ -227,15 +230,18 @@ print(answer("the post"))
 """
 
 
-def _limits(validation: Mapping[str, Any] | None) -> str:
+def _limits(config: Config, validation: Mapping[str, Any] | None) -> str:
     lines = [
         "It is meant to help people who moderate: to sort what they should look at. It is not meant to "
         "punish anyone without a person's decision.",
         "It knows the rules above and no others, as the training posts show them. Other languages, other "
         "places and new ways of speaking were not tested.",
         "Its scores hold under this prompt and this policy alone. When the policy changes, train again.",
-        "Its reasons are text that it learned to write; they need not be what its labels came from.",
     ]
+    if config.answers != "direct":
+        lines.append(
+            "Its reasons are text that it learned to write; they need not be what its labels came from."
+        )
     if validation is None or not validation:
         lines.append("No validation posts were at hand: how good it is has not been measured.")
     else:

@@ -21,6 +21,8 @@ def show(name: str, found: Breakdown, *, yes_no: bool, by_group: bool) -> None:
         messages.print(f"{name} {said}.", markup=False)
     if by_group and found.groups:
         _show_groups(name, found)
+    elif by_group:
+        messages.print(f"{name}: the posts of this set have no groups.", markup=False)
 
 
 def show_drop(name: str, found: Drop | None) -> None:

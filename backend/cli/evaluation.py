@@ -26,10 +26,12 @@ from backend.errors import InvalidInputError, OverruleError
 from backend.evaluation.comparison import (
     invalid_sentence,
     p_text,
+    percent_text,
     regression_sentence,
     share_text,
     span_text,
     with_interval,
+    yardstick_sentence,
 )
 from backend.evaluation.few import few_posts
 from backend.evaluation.naming import in_a_table, pick
@@ -241,6 +243,8 @@ def _show_tables(
         _show_table(one, rows)
         if few := few_posts(one.rows):
             messages.print(few, markup=False)
+        if whole := next((row for row in rows if row.posts == row.of), None):
+            messages.print(yardstick_sentence(whole.posts, whole.violations), markup=False)
         if behind := len(ScoringService(session).behind(one.id).models):
             messages.print(
                 f"{things(behind, 'model')} can be scored again, because the set's labels changed: "
@@ -311,9 +315,11 @@ def _model(session: Session, row: ModelRow) -> dict[str, object]:
 def _show_table(one: EvaluationSet, rows: Sequence[ModelRow]) -> None:
     language = f", {one.language}" if one.language else ""
     yes_no = one.positive_labels is not None
-    heads = ["F1 any", "AUPRC any"] if yes_no else ["macro F1", "macro AUPRC", "micro F1", "F1 any", "exact"]
+    heads = (
+        ["F1 any", "AUPRC any"] if yes_no else ["macro F1", "macro AUPRC", "micro F1", "F1 any", "all right"]
+    )
     print_table(
-        ("model", "posts", *heads),
+        ("model", "posts", *heads, "harmless flagged"),
         (_row(row, yes_no=yes_no) for row in rows),
         title=f"{one.name}, version {one.number}, {one.rows:,} posts{language}",
     )
@@ -322,8 +328,9 @@ def _show_table(one: EvaluationSet, rows: Sequence[ModelRow]) -> None:
 def _row(row: ModelRow, *, yes_no: bool) -> list[str]:
     name = f"{in_a_table(row)} (champion)" if row.champion else in_a_table(row)
     of_any = with_interval(row.any_f1, row.any_f1_interval)
+    false_alarms = percent_text(row.false_alarms)
     if yes_no:
-        return [name, f"{row.posts:,}", of_any, share_text(row.any_auprc)]
+        return [name, f"{row.posts:,}", of_any, share_text(row.any_auprc), false_alarms]
     return [
         name,
         f"{row.posts:,}",
@@ -331,7 +338,8 @@ def _row(row: ModelRow, *, yes_no: bool) -> list[str]:
         with_interval(row.macro_auprc, row.macro_auprc_interval),
         share_text(row.micro_f1),
         of_any,
-        share_text(row.exact_match),
+        percent_text(row.exact_match),
+        false_alarms,
     ]
 
 
@@ -347,15 +355,18 @@ def _show_comparisons(
     found = []
     for one in sets:
         rows = service.table(project.id, one.id)
-        a, b = (pick(rows, name).evaluation_id for name in names)
-        if a == b:
+        a, b = (pick(rows, name) for name in names)
+        if a.evaluation_id == b.evaluation_id:
             raise InvalidInputError("Both names mean the same model.", "Choose two different ones.")
-        found.append((one, service.compare(a, b)))
+        beside = [f"{row.name}: {said}" for row in (a, b) for said in _beside_regression(service, row)]
+        found.append((one, service.compare(a.evaluation_id, b.evaluation_id), beside))
     if as_json:
-        print_json([{"set": one.name, "version": one.number, "comparison": each} for one, each in found])
+        print_json([{"set": one.name, "version": one.number, "comparison": each} for one, each, _ in found])
         return
-    for one, each in found:
+    for one, each, beside in found:
         _show_comparison(one, each)
+        for said in beside:
+            messages.print(said, markup=False)
 
 
 def _both(found: Difference) -> tuple[str, str, str]:

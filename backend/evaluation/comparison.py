@@ -204,6 +204,22 @@ def sentence(a_name: str, b_name: str, found: Differences) -> str:
     return f"{start[0].upper()}{start[1:]}{_by_category(found.categories)}."
 
 
+def yardstick_sentence(posts: int, violations: int) -> str:
+    """What a model that says the same of every post would come to, so that figures are seen beside it.
+
+    Args:
+        posts: of a set, one at least.
+        violations: how many of them break a rule.
+    """
+    said = []
+    if violations:
+        flagged = share_text(2 * violations / (posts + violations))
+        said.append(f"flag every post and F1 on any violation is {flagged}")
+    if violations < posts:
+        said.append(f"pass every post and {1 - violations / posts:.0%} are all right")
+    return f"What needs no model: {'; '.join(said)}."
+
+
 def regression_sentence(name: str, found: Comparison) -> str:
     """Whether a student earns its keep: what follows from it (a) beside logistic regression (b).
 
@@ -277,6 +293,11 @@ def p_text(value: float | None) -> str:
     if value is None:
         return "–"
     return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
+def percent_text(value: float | None) -> str:
+    """A share of posts: "52%"; "–" where there is none."""
+    return "–" if value is None else f"{value:.0%}"
 
 
 def share_text(value: float | None, *, signed: bool = False) -> str:

@@ -226,7 +226,8 @@ class ModelRow:
     """One model's line in a set's table: its newest evaluation on it.
 
     `inference` is how it was asked, "direct" or "reasoned"; None as it is asked by itself, which is
-    for the label only where it was taught `both`.
+    for the label only where it was taught `both`. `violations` of the posts break a rule; of the others
+    it flags the share `false_alarms`, None where there are none.
     """
 
     evaluation_id: int
@@ -247,6 +248,8 @@ class ModelRow:
     any_f1_interval: Interval | None
     any_auprc: float | None
     exact_match: float | None
+    violations: int
+    false_alarms: float | None
     created_at: datetime
     inference: str | None = None
     both: bool = False

@@ -80,6 +80,8 @@ def prediction_rows(said: Said) -> Iterator[dict[str, Any]]:
 def model_row(evaluation: Evaluation, run: Run | None, *, champion: bool) -> ModelRow:
     """An evaluation's line in the table."""
     metrics = read_metrics(evaluation)
+    of_any = metrics.any_violation
+    harmless = metrics.posts - of_any.support
     return ModelRow(
         evaluation_id=evaluation.id,
         set_id=evaluation.set_id,
@@ -97,10 +99,12 @@ def model_row(evaluation: Evaluation, run: Run | None, *, champion: bool) -> Mod
         micro_f1=metrics.micro.f1,
         macro_auprc=metrics.macro.auprc,
         macro_auprc_interval=metrics.macro.auprc_interval,
-        any_f1=metrics.any_violation.f1,
-        any_f1_interval=metrics.any_violation.f1_interval,
-        any_auprc=metrics.any_violation.auprc,
+        any_f1=of_any.f1,
+        any_f1_interval=of_any.f1_interval,
+        any_auprc=of_any.auprc,
         exact_match=metrics.exact_match,
+        violations=of_any.support,
+        false_alarms=(of_any.predicted - of_any.hits) / harmless if harmless else None,
         created_at=evaluation.created_at,
         inference=evaluation.inference,
         both=run is not None and run.config.get("answers") == "both",
@@ -132,6 +136,10 @@ def _versions(models: Sequence[BaselineModel], baseline: Baseline) -> Iterator[i
     return (one.version or 0 for one in models if one.baseline is baseline)
 
 
-def headline(row: ModelRow) -> tuple[float, float]:
-    """What rows are ordered by: macro-F1 or, in a yes/no set, F1 on any violation."""
-    return (-1.0 if row.macro_f1 is None else row.macro_f1, -1.0 if row.any_f1 is None else row.any_f1)
+def headline(row: ModelRow) -> tuple[float, float, float]:
+    """What rows are ordered by: macro-F1; F1 on any violation; how few harmless posts are flagged."""
+    return (
+        -1.0 if row.macro_f1 is None else row.macro_f1,
+        -1.0 if row.any_f1 is None else row.any_f1,
+        -1.0 if row.false_alarms is None else -row.false_alarms,
+    )

@@ -62,6 +62,8 @@ def test_the_card_says_what_was_done(done: Path) -> None:
     assert "| `xq` | 0 | 0.5000 | – | – |" in text
     assert (f"| `rank` | {card.config.rank} |" in text) == (method != "full")
     assert f"| `seed` | {card.config.seed} |" in text
+    assert "prints the answer that the student would write" in text
+    assert ("Its reasons are text" in text) == (card.config.answers != "direct")
     assert "The figures of `scam`, `hate`, `hate_speech`, `xq` are uncertain" in text
 
 

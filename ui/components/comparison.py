@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import streamlit as st
 from markupsafe import Markup
 
 from backend.db.engine import get_database
 from backend.db.models.evaluation import ModelKind
-from backend.evaluation.comparison import regression_sentence
+from backend.evaluation.comparison import regression_sentence, yardstick_sentence
 from backend.evaluation.naming import in_a_sentence, in_a_table
 from backend.evaluation.results import (
     Comparison,
@@ -23,39 +24,75 @@ _CHAMPION = Markup(' <span class="ov-tag">champion</span>')
 _SENTENCE = Markup('<div class="ov-follows {}">{}</div>')
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A figure of each model: its heading, what it is, how it is shown, and whether to the right."""
+
+    head: str
+    figure: Callable[[ModelRow], object]
+    cell: Callable[[ModelRow], str | Markup]
+    number: bool = True
+
+
+_ANY_F1 = _Column(
+    "F1, any violation",
+    lambda row: row.any_f1,
+    lambda row: figures.with_interval(row.any_f1, row.any_f1_interval),
+    number=False,
+)
+_LAST = (
+    _Column("AUPRC, any violation", lambda row: row.any_auprc, lambda row: numbers.score(row.any_auprc)),
+    _Column("Harmless flagged", lambda row: row.false_alarms, lambda row: numbers.percent(row.false_alarms)),
+    _Column("All right", lambda row: row.exact_match, lambda row: numbers.percent(row.exact_match)),
+    _Column("Posts", lambda row: row.posts, lambda row: numbers.count(row.posts)),
+    _Column("Evaluated", lambda row: row.created_at, lambda row: numbers.moment(row.created_at)),
+)
+_YES_NO = (_ANY_F1, *_LAST)
+_CATEGORIES = (
+    _Column(
+        "Macro-F1",
+        lambda row: row.macro_f1,
+        lambda row: figures.with_interval(row.macro_f1, row.macro_f1_interval),
+        number=False,
+    ),
+    _Column(
+        "Macro-AUPRC",
+        lambda row: row.macro_auprc,
+        lambda row: figures.with_interval(row.macro_auprc, row.macro_auprc_interval),
+        number=False,
+    ),
+    _Column("Micro-F1", lambda row: row.micro_f1, lambda row: numbers.score(row.micro_f1)),
+    replace(_ANY_F1, cell=lambda row: numbers.score(row.any_f1), number=True),
+    *_LAST,
+)
+
+
 def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
-    """Each model's headline figures with their intervals; the champion is marked.
+    """Each model's headline figures with their intervals, and what needs no model; the champion is marked.
 
     A student that was asked in two ways has two lines, which say how.
     """
-    heads = ["Model", "F1, any violation", "AUPRC, any violation", "All right", "Posts", "Evaluated"]
-    if not yes_no:
-        heads[1:1] = ["Macro-F1", "Macro-AUPRC", "Micro-F1"]
-    lines = []
-    for row in rows:
-        line: list[str | Markup] = [
-            text.literal(in_a_table(row)) + (_CHAMPION if row.champion else Markup("")),
-            figures.with_interval(row.any_f1, row.any_f1_interval) if yes_no else numbers.score(row.any_f1),
-            numbers.score(row.any_auprc),
-            "–" if row.exact_match is None else f"{row.exact_match:.0%}",
-            numbers.count(row.posts),
-            numbers.moment(row.created_at),
-        ]
-        if not yes_no:
-            line[1:1] = [
-                figures.with_interval(row.macro_f1, row.macro_f1_interval),
-                figures.with_interval(row.macro_auprc, row.macro_auprc_interval),
-                numbers.score(row.micro_f1),
-            ]
-        lines.append(line)
+    # What no model has a figure of on this set would only take the room of what they have.
+    columns = [
+        column
+        for column in (_YES_NO if yes_no else _CATEGORIES)
+        if any(column.figure(row) is not None for row in rows)
+    ]
+    names = [text.literal(in_a_table(row)) + (_CHAMPION if row.champion else "") for row in rows]
     text.show(
         figures.table(
-            heads,
-            lines,
-            numbers=range(len(heads) - 5 if yes_no else 3, len(heads)),
+            ["Model", *(column.head for column in columns)],
+            [
+                [name, *(column.cell(row) for column in columns)]
+                for name, row in zip(names, rows, strict=True)
+            ],
+            numbers=[place for place, column in enumerate(columns, start=1) if column.number],
             marked=[position for position, row in enumerate(rows) if row.champion],
         )
     )
+    whole = next((row for row in rows if row.posts == row.of), None)
+    if whole is not None:
+        st.caption(text.label(yardstick_sentence(whole.posts, whole.violations)))
 
 
 def compared(service: ResultsService, a_id: int, b_id: int) -> Comparison:
@@ -128,7 +165,7 @@ def _differences(found: Comparison) -> Markup:
     shown: list[tuple[str, Difference]] = [
         ("F1, any violation", found.any_f1),
         ("AUPRC, any violation", found.any_auprc),
-        ("All right", found.exact_match),
+        ("All right" if found.categories else "Right, violation or not", found.exact_match),
     ]
     if found.categories:
         shown = [("Macro-F1", found.macro_f1), ("Macro-AUPRC", found.macro_auprc), *shown]

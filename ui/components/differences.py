@@ -18,13 +18,13 @@ def draw(found: Comparison, looks: Looks) -> None:
         "looked at (Holm). Where the p of F1 is below .05, the sentence above calls it a difference. An "
         "interval is of its category alone, as if it were the only one looked at."
     )
-    heads = ["Category", "Posts", "F1: difference", "p", "AUPRC: difference"]
-    heads += [f"Only {found.a_name} right", f"Only {found.b_name} right", "p"]
+    heads = ["Category", "Posts", "F1: difference", "p (F1)", "AUPRC: difference"]
+    heads += [f"Only {found.a_name} right", f"Only {found.b_name} right", "p (right as often)"]
     rows = [
         (
             looks.chip(one.code),
             numbers.count(one.support),
-            figures.difference(one.f1.difference, one.f1.low, one.f1.high),
+            figures.difference(one.f1.difference, one.f1.low, one.f1.high, coloured=one.clear),
             p_text(one.f1_p),
             figures.difference(one.auprc.difference, one.auprc.low, one.auprc.high),
             numbers.count(one.only_a_right),

@@ -49,11 +49,16 @@ def with_interval(value: float | None, span: Interval | None) -> Markup:
     return interval(value) if span is None else interval(value, span.low, span.high)
 
 
-def difference(value: float | None, low: float | None, high: float | None) -> Markup:
-    """The difference of two measures, with what it may be; coloured where it is beyond doubt."""
+def difference(
+    value: float | None, low: float | None, high: float | None, *, coloured: bool = True
+) -> Markup:
+    """The difference of two measures, with what it may be.
+
+    Coloured where its interval leaves out zero, unless something else that was looked at forbids it.
+    """
     if value is None or low is None or high is None:
         return Markup(NOTHING)
-    look = "ov-good" if low > 0 else "ov-bad" if high < 0 else "ov-faint"
+    look = "ov-good" if coloured and low > 0 else "ov-bad" if coloured and high < 0 else "ov-faint"
     return Markup('<span class="{}">{}</span> <span class="ov-faint ov-small">{} to {}</span>').format(
         look, change(value), change(low), change(high)
     )

@@ -91,9 +91,19 @@ def _no_curve(reports: Sequence[Report]) -> str:
 
 def reliability(reports: Sequence[Report], looks: Looks) -> None:
     """How often posts have a category, of those that a model gives about the same probability."""
-    codes = list(dict.fromkeys(one.code for report in reports for one in report.reliability))
-    if not codes:
+    if not any(report.reliability for report in reports):
         st.caption("The teacher gives no probabilities.")
+        return
+    codes = list(
+        dict.fromkeys(
+            one.code
+            for report in reports
+            for one in report.reliability
+            if (of := _category(report.metrics, one.code)) is not None and of.brier is not None
+        )
+    )
+    if not codes:
+        st.caption("No post of this set is a violation, so there is nothing that could come true.")
         return
     codes.sort(key=lambda code: code != ANY)
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -92,6 +92,12 @@ def test_the_table(two_models: Database) -> None:
     assert "test, version 1, 4 posts" in printed
     best, champion = printed.index("Run 1"), printed.index("Base model (champion)")
     assert best < champion
+    told = " ".join(result.stderr.split())
+    assert "What needs no model: flag every post and F1 on any violation is " in told
+    # All right, and of the harmless posts none is flagged.
+    [of_run] = [line.split() for line in printed.splitlines() if line.startswith(" Run 1")]
+    assert of_run[-2:] == ["100%", "0%"]
+    assert "Run 1: the posts of this set have no groups." in evaluate("--by-group").stderr
     # All right, and four posts say little of others.
     assert re.search(r"1\.00 \(\.\d\d to 1\.00\)", printed)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.evaluation.comparison import differences, sentence, share_text
+from backend.evaluation.comparison import differences, sentence, share_text, yardstick_sentence
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.results import CategoryComparison, Difference, Differences
 from tests.backend.evaluation.build import random_judged
@@ -171,6 +171,18 @@ def found(overall: Difference, **categories: Difference) -> Differences:
 )
 def test_what_follows_in_words(differences: Differences, says: str) -> None:
     assert sentence("run 2", "the base model", differences) == says
+
+
+def test_what_needs_no_model_stands_as_a_yardstick() -> None:
+    # To flag all of 100 posts finds each of 48 violations, and 48 of 100 alarms are right: F1 .96 / 1.48.
+    assert yardstick_sentence(100, 48) == (
+        "What needs no model: flag every post and F1 on any violation is .65; pass every post and 52% are "
+        "all right."
+    )
+    assert yardstick_sentence(40, 0) == "What needs no model: pass every post and 100% are all right."
+    assert (
+        yardstick_sentence(40, 40) == "What needs no model: flag every post and F1 on any violation is 1.00."
+    )
 
 
 def test_shares_in_words() -> None:

@@ -342,6 +342,8 @@ def test_the_table_has_each_models_newest_line_and_the_champion(database: Databa
         best = table[0]
         assert (best.macro_f1, best.micro_f1, best.macro_auprc, best.any_f1, best.exact_match) == (1,) * 5
         assert best.macro_f1_interval is not None
+        # Of the two harmless posts the base model flags one.
+        assert [(row.violations, row.false_alarms) for row in table] == [(3, 0), (3, 0.5)]
         here.project.champion_run_id = run.id
         session.flush()
         assert [row.champion for row in here.results.table(here.project.id, frozen.id)] == [True, False]
