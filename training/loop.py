@@ -332,10 +332,11 @@ class Loop:
         if best:
             self.best = Best(loss, self.step, self.student.adapter_weights(), macro_f1)
         _log.info(
-            "%s, step %d of %d: validation loss %.5f%s%s",
+            "%s, step %d of %d: %s %.5f%s%s",
             stage.training,
             self.step,
             self.steps,
+            _in_words(stage.validation_loss),
             loss,
             "" if macro_f1 is None else f", macro-F1 {macro_f1:.4f}",
             " (best)" if best else "",

@@ -97,8 +97,8 @@ def _preferred(card: Card) -> str:
     if preference is None:
         return ""
     return (
-        " A preference step followed, which that loss is taken after: DPO on people's corrected answers over "
-        f"the teacher's wrong ones, with β = {preference.beta:g}."
+        " A preference step followed: DPO on people's corrected answers over the teacher's wrong ones, with "
+        f"β = {preference.beta:g}. The loss is that of the weights after it."
     )
 
 

@@ -387,11 +387,12 @@ def done(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_model_card_names_the_step(done: Path) -> None:
     card = (done / "adapter" / "README.md").read_text("utf-8")
-    assert "A preference step followed, which that loss is taken after" in card
+    assert "A preference step followed: DPO on people" in card and "of the weights after it." in card
 
 
 def test_a_job_tells_what_the_step_learned_and_changed(done: Path) -> None:
     result, metrics = result_of(done), metrics_of(done)
+    assert "preferring, step 6 of 6: validation preference loss " in (done / "log.txt").read_text()
     assert {"pairs.parquet", "validation_pairs.parquet"} <= set(result["hashes"]["data"])
     assert result["rows"]["pairs"]["used"] == 10
     assert (result["rows"]["pairs"]["examples"], result["rows"]["pairs"]["same"]) == (20, 0)

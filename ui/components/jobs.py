@@ -125,7 +125,7 @@ def log(job: Job) -> None:
     if fold.open:
         with get_database().read() as found:
             lines = JobService(found).log_tail(job, 200)
-        fold.code(lines or "Nothing is logged yet.", language=None, height=260)
+        fold.code(lines or "Nothing is logged yet.", language=None, wrap_lines=True, height=260)
 
 
 def _where(now: Standing, doing: str, whole: str) -> str:
