@@ -191,10 +191,10 @@ def is_challenger(row: ModelRow) -> bool:
     return row.kind is ModelKind.RUN and not row.champion and row.inference is None
 
 
-def is_better(row: ModelRow, found: Comparison) -> bool:
+def is_better(evaluation_id: int, found: Comparison) -> bool:
     """Whether this one of the two is better beyond doubt, on posts among which there is something to find."""
     if found.any_f1.difference is None:
         return False
     _, overall = found.headline
     gained = overall.difference or 0
-    return overall.clear and (gained if row.evaluation_id == found.a_id else -gained) > 0
+    return overall.clear and (gained if evaluation_id == found.a_id else -gained) > 0

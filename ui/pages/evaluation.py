@@ -216,7 +216,7 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
         name = challenger.name
         with step.container(horizontal_alignment="right"):
             look: Literal["primary", "secondary"] = (
-                "primary" if comparison.is_better(challenger, compared) else "secondary"
+                "primary" if comparison.is_better(challenger.evaluation_id, compared) else "secondary"
             )
             if st.button(f"Promote {challenger.name}", type=look, icon=":material/military_tech:"):
                 _confirm(challenger.run_id, name, compared.sentence)
