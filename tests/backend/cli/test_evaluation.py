@@ -17,6 +17,7 @@ from backend.db.models.content import Split
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
 from backend.errors import OverruleError
+from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.gain import write_gains
 from backend.evaluation.results import Difference, Gain
 from backend.evaluation.service import EvaluationService
@@ -51,7 +52,15 @@ def posts(session: Session) -> tuple[Project, PolicyVersion]:
     return project, policy
 
 
-def score(session: Session, project: Project, policy: PolicyVersion, kind: ModelKind, *, right: bool) -> None:
+def score(
+    session: Session,
+    project: Project,
+    policy: PolicyVersion,
+    kind: ModelKind,
+    *,
+    right: bool,
+    model: str = "default",
+) -> None:
     """An evaluation of a model that is always, or never, right."""
     service = EvaluationService(session)
     frozen = service.freeze_test_split(project.id, "ada")
@@ -60,7 +69,7 @@ def score(session: Session, project: Project, policy: PolicyVersion, kind: Model
     service.ingest(
         frozen.id,
         model_kind=kind,
-        model="default",
+        model=model,
         run_id=run.id if run else None,
         policy_version_id=policy.id,
         prompt_hash=None,
@@ -122,6 +131,17 @@ def test_two_models_side_by_side(two_models: Database) -> None:
     assert "Run 1 is better than the base model (macro-F1 +1.00" in printed.replace("\n", " ")
     [document] = json.loads(evaluate("--compare", "base", "1", "--json").stdout)
     assert document["comparison"]["macro_f1"]["difference"] == -1
+
+
+def test_side_by_side_says_whether_a_student_beats_a_regression(two_models: Database) -> None:
+    assert "logistic regression" not in evaluate("--compare", "run 1", "champion").stderr
+    with two_models.write() as session:
+        project = session.scalars(select(Project)).one()
+        policy = PolicyService(session).newest(project.id)
+        regression = BaselineModel(Baseline.REGRESSION, 1).model
+        score(session, project, policy, ModelKind.BASELINE, right=True, model=regression)
+    told = " ".join(evaluate("--compare", "run 1", "champion").stderr.split())
+    assert "Run 1: It does not beat logistic regression taught the same posts" in told
 
 
 def test_how_sure_each_difference_is_stands_beside_it(two_models: Database) -> None:
