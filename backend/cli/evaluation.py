@@ -31,7 +31,7 @@ from backend.evaluation.comparison import (
     share_text,
     span_text,
     with_interval,
-    yardstick_sentence,
+    yardstick,
 )
 from backend.evaluation.few import few_posts
 from backend.evaluation.naming import in_a_table, pick
@@ -243,8 +243,8 @@ def _show_tables(
         _show_table(one, rows)
         if few := few_posts(one.rows):
             messages.print(few, markup=False)
-        if whole := next((row for row in rows if row.posts == row.of), None):
-            messages.print(yardstick_sentence(whole.posts, whole.violations), markup=False)
+        if said := yardstick(rows):
+            messages.print(said, markup=False)
         if behind := len(ScoringService(session).behind(one.id).models):
             messages.print(
                 f"{things(behind, 'model')} can be scored again, because the set's labels changed: "
@@ -358,15 +358,15 @@ def _show_comparisons(
         a, b = (pick(rows, name) for name in names)
         if a.evaluation_id == b.evaluation_id:
             raise InvalidInputError("Both names mean the same model.", "Choose two different ones.")
-        beside = [f"{row.name}: {said}" for row in (a, b) for said in _beside_regression(service, row)]
-        found.append((one, service.compare(a.evaluation_id, b.evaluation_id), beside))
+        found.append((one, (a, b), service.compare(a.evaluation_id, b.evaluation_id)))
     if as_json:
-        print_json([{"set": one.name, "version": one.number, "comparison": each} for one, each, _ in found])
+        print_json([{"set": one.name, "version": one.number, "comparison": each} for one, _, each in found])
         return
-    for one, each, beside in found:
+    for one, both, each in found:
         _show_comparison(one, each)
-        for said in beside:
-            messages.print(said, markup=False)
+        for row in both:
+            for said in _beside_regression(service, row):
+                messages.print(f"{row.name}: {said}", markup=False)
 
 
 def _both(found: Difference) -> tuple[str, str, str]:

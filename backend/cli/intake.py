@@ -289,14 +289,11 @@ def show_policy(project: ProjectOption = None, json_: JsonOption = False) -> Non
         print_json({"project": found.name, "version": version.number, "categories": categories})
         return
     messages.print(f"{found.name}: policy version {version.number}", markup=False)
-    rows = [
-        (
-            *(category.code, category.name, category.definition),
-            *(f"{number:,}" for number in (count.decided, count.teacher_named, count.disagree)),
-        )
-        for category in policy.categories
-        if (count := counts[category.code])
-    ]
+    rows = []
+    for category in policy.categories:
+        count = counts[category.code]
+        numbers = (f"{number:,}" for number in (count.decided, count.teacher_named, count.disagree))
+        rows.append((category.code, category.name, category.definition, *numbers))
     print_table(("code", "name", "definition", "decided", "teacher", "disagree"), rows)
 
 

@@ -19,6 +19,7 @@ from backend.evaluation.results import (
     Differences,
     Interval,
     Metrics,
+    ModelRow,
     PostKind,
 )
 from backend.evaluation.significance import bootstrap_p, holm, mcnemar
@@ -202,6 +203,12 @@ def sentence(a_name: str, b_name: str, found: Differences) -> str:
     else:
         start = f"no clear difference overall between {a_name} and {b_name} ({in_numbers})"
     return f"{start[0].upper()}{start[1:]}{_by_category(found.categories)}."
+
+
+def yardstick(rows: Sequence[ModelRow]) -> str | None:
+    """What needs no model, beside a set's table; None where no model was judged on the whole set."""
+    whole = next((row for row in rows if 0 < row.posts == row.of), None)
+    return None if whole is None else yardstick_sentence(whole.posts, whole.violations)
 
 
 def yardstick_sentence(posts: int, violations: int) -> str:

@@ -1,9 +1,9 @@
 """Which of two models the page recommends."""
 
 from backend.evaluation.results import Comparison, Difference
+from tests.backend.evaluation.build import UNKNOWN, figures_of_two
 from ui.components.comparison import is_better
 
-NONE = Difference(None, None, None, None, None)
 AHEAD = Difference(0.7, 0.1, 0.6, 0.45, 0.75)
 UNSURE = Difference(0.5, 0.4, 0.1, -0.1, 0.3)
 
@@ -16,18 +16,8 @@ def compared(any_f1: Difference, exact_match: Difference) -> Comparison:
         b_name="Base model",
         set_id=1,
         posts=40,
-        categories=(),
-        macro_f1=NONE,
-        macro_auprc=NONE,
-        any_f1=any_f1,
-        any_auprc=NONE,
-        exact_match=exact_match,
-        only_a_right=24,
-        only_b_right=0,
-        both_right=4,
-        neither_right=12,
-        mcnemar_p=0.0,
         sentence="",
+        **figures_of_two(any_f1=any_f1, exact_match=exact_match),
     )
 
 
@@ -39,4 +29,4 @@ def test_the_one_that_is_clearly_ahead_is_recommended() -> None:
 
 def test_where_nothing_is_to_be_found_none_is_recommended() -> None:
     # A model that flags nothing would win there.
-    assert not is_better(1, compared(NONE, AHEAD))
+    assert not is_better(1, compared(UNKNOWN, AHEAD))

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from backend.db.engine import get_database
 from backend.db.models.evaluation import ModelKind
-from backend.evaluation.comparison import regression_sentence, yardstick_sentence
+from backend.evaluation.comparison import percent_text, regression_sentence, yardstick
 from backend.evaluation.naming import in_a_sentence, in_a_table
 from backend.evaluation.results import (
     Comparison,
@@ -42,8 +42,8 @@ _ANY_F1 = _Column(
 )
 _LAST = (
     _Column("AUPRC, any violation", lambda row: row.any_auprc, lambda row: numbers.score(row.any_auprc)),
-    _Column("Harmless flagged", lambda row: row.false_alarms, lambda row: numbers.percent(row.false_alarms)),
-    _Column("All right", lambda row: row.exact_match, lambda row: numbers.percent(row.exact_match)),
+    _Column("Harmless flagged", lambda row: row.false_alarms, lambda row: percent_text(row.false_alarms)),
+    _Column("All right", lambda row: row.exact_match, lambda row: percent_text(row.exact_match)),
     _Column("Posts", lambda row: row.posts, lambda row: numbers.count(row.posts)),
     _Column("Evaluated", lambda row: row.created_at, lambda row: numbers.moment(row.created_at)),
 )
@@ -90,9 +90,8 @@ def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
             marked=[position for position, row in enumerate(rows) if row.champion],
         )
     )
-    whole = next((row for row in rows if row.posts == row.of), None)
-    if whole is not None:
-        st.caption(text.label(yardstick_sentence(whole.posts, whole.violations)))
+    if said := yardstick(rows):
+        st.caption(text.label(said))
 
 
 def compared(service: ResultsService, a_id: int, b_id: int) -> Comparison:

@@ -46,11 +46,6 @@ def share(part: int, whole: int) -> str:
     return NOTHING if whole == 0 else f"{part / whole:.0%}"
 
 
-def percent(value: float | None) -> str:
-    """A share: .524 → 52%."""
-    return NOTHING if value is None else f"{value:.0%}"
-
-
 def duration(seconds: float | None) -> str:
     """75 → 1 min, 8 → 8 s, 9000 → 2 h 30 min."""
     if seconds is None:

@@ -1,6 +1,7 @@
 """Models on made-up posts, and prediction frames as the trainer writes them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,9 +25,23 @@ from backend.db.models.evaluation import SetOrigin
 from backend.db.models.jobs import JobKind, JobState
 from backend.db.models.review import Source, Verdict
 from backend.evaluation.judged import Judged
+from backend.evaluation.results import Difference
 from backend.items.repository import ItemRepository
 from backend.text import text_hash
 from tests.backend.build import add_item
+
+UNKNOWN = Difference(None, None, None, None, None)
+
+
+def figures_of_two(**known: Any) -> dict[str, Any]:
+    """The fields of what two models differ by, of which nothing is known but what is given."""
+    return {
+        "categories": (),
+        **dict.fromkeys(("macro_f1", "macro_auprc", "any_f1", "any_auprc", "exact_match"), UNKNOWN),
+        **dict.fromkeys(("only_a_right", "only_b_right", "both_right", "neither_right"), 0),
+        "mcnemar_p": 1.0,
+        **known,
+    }
 
 
 def random_judged(

@@ -8,7 +8,7 @@ import pytest
 from backend.evaluation.comparison import differences, sentence, share_text, yardstick_sentence
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.results import CategoryComparison, Difference, Differences
-from tests.backend.evaluation.build import random_judged
+from tests.backend.evaluation.build import UNKNOWN, figures_of_two, random_judged
 
 NAMES = {"c0": "hate", "c1": "scams", "c2": "threats"}
 
@@ -118,23 +118,11 @@ def difference(value: float | None, low: float = 0.0, high: float = 0.0) -> Diff
 
 
 def found(overall: Difference, **categories: Difference) -> Differences:
-    none = difference(None)
-    return Differences(
-        categories=tuple(
-            CategoryComparison(name, name, 10, one, none, f1_p=0.01 if one.clear else 0.4)
-            for name, one in categories.items()
-        ),
-        macro_f1=overall,
-        macro_auprc=none,
-        any_f1=overall,
-        any_auprc=none,
-        exact_match=none,
-        only_a_right=0,
-        only_b_right=0,
-        both_right=0,
-        neither_right=0,
-        mcnemar_p=1.0,
+    each = tuple(
+        CategoryComparison(name, name, 10, one, UNKNOWN, f1_p=0.01 if one.clear else 0.4)
+        for name, one in categories.items()
     )
+    return Differences(**figures_of_two(categories=each, macro_f1=overall, any_f1=overall))
 
 
 @pytest.mark.parametrize(
