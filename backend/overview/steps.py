@@ -148,7 +148,7 @@ def _evaluation(standing: Standing) -> Step:
     state = _state(standing, JobKind.SCORE, begun=standing.champion_f1 is not None)
     if standing.champion_f1 is None:
         return Step("Evaluation", "–", "nothing scored yet", state, Page.EVALUATION)
-    detail = "macro-F1, base model"
+    detail = "base model's F1"
     if standing.base_f1 is not None:
         gain = standing.champion_f1 - standing.base_f1
         detail = f"{'▲' if gain > 0 else '▼'} {_signed(gain)} to the base"

@@ -130,7 +130,8 @@ def reliability(reports: Sequence[Report], looks: Looks) -> None:
         for one_bin in zip(one.said, one.having, one.posts, strict=True)
     ]
     frame = pd.DataFrame(bins, columns=["model", "said", "having", "posts"])
-    diagram, table = st.columns(2, gap="medium")
+    # The table has seven columns, the last of which must not be cut off.
+    diagram, table = st.columns((2, 3), gap="medium")
     with diagram:
         st.altair_chart(plots.reliability(frame, models), width="stretch")
         st.caption(
