@@ -8,6 +8,8 @@ switching off, merging) stays peft's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -59,6 +61,30 @@ def use_lean_lora(model: torch.nn.Module) -> int:
     return len(lean)
 
 
+@contextmanager
+def summed(model: torch.nn.Module, room: float) -> Iterator[None]:
+    """Within, lean layers in fp32 multiply by one matrix, W + s BA, in place of three.
+
+    The base model's weights stay as they are, beside the sums, so that nothing is rounded for good.
+    Shorter types keep their three products: a sum would be rounded to their few digits.
+
+    Args:
+        model: a peft model whose LoRA layers are lean.
+        room: bytes that the sums may take; where they would take more nothing changes.
+    """
+    lean = [module.forward for module in model.modules() if isinstance(module.forward, _Lean)]
+    lean = [each for each in lean if each.weight.dtype == torch.float32]
+    if sum(each.weight.nbytes for each in lean) > room:
+        lean = []
+    try:
+        for each in lean:
+            each.sum_up()
+        yield
+    finally:
+        for each in lean:
+            each.sum = None
+
+
 def _is_plain(module: Any) -> bool:
     return (
         type(module) is PeftLinear
@@ -71,23 +97,51 @@ def _is_plain(module: Any) -> bool:
 
 
 class _Lean:
-    """Stands in for a layer's `forward`; asks the layer what holds at each call."""
+    """Stands in for a layer's `forward`; asks the layer what holds at each call.
+
+    Attributes:
+        sum: W + s BA, while it is there.
+    """
 
     def __init__(self, layer: PeftLinear) -> None:
         self._layer = layer
+        self.sum: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """The frozen W."""
+        weight: Tensor = self._layer.get_base_layer().weight
+        return weight
+
+    @torch.no_grad()
+    def sum_up(self) -> None:
+        """Compute the sum, which later changes of the LoRA weights do not reach."""
+        self.sum = self.weight.addmm(self._b, self._a, alpha=self._scale)
 
     def __call__(self, x: Tensor) -> Tensor:
         layer = self._layer
         if layer.disable_adapters or layer.merged:
             plain: Tensor = PeftLinear.forward(layer, x)
             return plain
-        base = layer.get_base_layer()
+        bias = layer.get_base_layer().bias
+        if self.sum is not None:
+            return functional.linear(x, self.sum, bias)
         output: Tensor = _LoraLinear.apply(  # type: ignore[no-untyped-call]
-            x,
-            base.weight,
-            base.bias,
-            layer.lora_A["default"].weight,
-            layer.lora_B["default"].weight,
-            layer.scaling["default"],
+            x, self.weight, bias, self._a, self._b, self._scale
         )
         return output
+
+    @property
+    def _a(self) -> Tensor:
+        a: Tensor = self._layer.lora_A["default"].weight
+        return a
+
+    @property
+    def _b(self) -> Tensor:
+        b: Tensor = self._layer.lora_B["default"].weight
+        return b
+
+    @property
+    def _scale(self) -> float:
+        scale: float = self._layer.scaling["default"]
+        return scale

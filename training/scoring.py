@@ -138,16 +138,17 @@ def score(
     columns = [*(f"p_{code}" for code in renderer.policy.codes), "any_violation", "valid_mass"]
     result = np.zeros((len(texts), len(columns)))
     kept: list[pa.Table] = []
-    for start in range(0, len(texts), _AT_ONCE):
-        part = texts[start : start + _AT_ONCE]
-        found = _Found(result[start : start + _AT_ONCE], start, len(texts), on_progress)
-        if form == "reasoned":
-            answers = asked.after_reasons(part, reasons, on_written, found)
-        else:
-            answers = asked.write(asked.prompts(part, asked.written), True, on_written) if reasons else []
-            asked.at_once(part, found)
-        if reasons:
-            kept.append(read_written(renderer, asked.written, ids[start : start + _AT_ONCE], answers))
+    with student.summed():
+        for start in range(0, len(texts), _AT_ONCE):
+            part = texts[start : start + _AT_ONCE]
+            found = _Found(result[start : start + _AT_ONCE], start, len(texts), on_progress)
+            if form == "reasoned":
+                answers = asked.after_reasons(part, reasons, on_written, found)
+            else:
+                answers = asked.write(asked.prompts(part, asked.written), True, on_written) if reasons else []
+                asked.at_once(part, found)
+            if reasons:
+                kept.append(read_written(renderer, asked.written, ids[start : start + _AT_ONCE], answers))
     if not np.isfinite(result).all():
         raise ScoringError("the model's probabilities are no numbers; its weights are broken")
     table = pd.DataFrame(result, columns=columns)

@@ -30,7 +30,7 @@ from training.errors import LastingError
 from training.files import write_bytes
 from training.job import Config, Precision
 from training.layout import PackedRow, pack
-from training.lora import use_lean_lora
+from training.lora import summed, use_lean_lora
 from training.lower import LowerLayers
 from training.norm import use_lean_norms
 from training.prompt import Example
@@ -276,9 +276,12 @@ class Student:
         for start in range(0, len(hidden), HEAD_ROWS):
             chosen = (rows >= start) & (rows < start + HEAD_ROWS)
             logits = self.exact_logits(hidden[start : start + HEAD_ROWS])
-            of_state = torch.logsumexp(logits, dim=-1)
+            # In place, because a vocabulary's logits are more than caches hold, and each copy of them takes
+            # as long as a third of the product that made them.
+            logits -= logits.amax(dim=-1, keepdim=True)
             at = (rows[chosen] - start).to(self.device)
-            result[chosen] = (logits[at, tokens[chosen].to(self.device)] - of_state[at]).cpu()
+            of_tokens = logits[at, tokens[chosen].to(self.device)]
+            result[chosen] = (of_tokens - logits.exp_().sum(dim=-1).log_()[at]).cpu()
         return result
 
     @contextmanager
@@ -288,6 +291,12 @@ class Student:
             yield
             return
         with self.model.disable_adapter():
+            yield
+
+    @contextmanager
+    def summed(self) -> Iterator[None]:
+        """Compute with LoRA and frozen weights added up, while neither changes, where memory allows it."""
+        with summed(self.model, hardware.free_bytes(self.device) * KEPT_SHARE):
             yield
 
     def trained_parameters(self) -> dict[str, torch.nn.Parameter]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from tests.tiny_model import make_tiny_model
 from training.data import Row
@@ -15,6 +16,7 @@ from training.job import Config, Job
 from training.pairs import PairRow
 from training.policy import Category, Policy
 from training.prompt import Answer, Example, Renderer
+from training.student import Student
 
 POLICY = Policy(
     categories=(
@@ -139,3 +141,20 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def renderer(tiny: Path) -> Renderer:
     return Renderer(tiny, POLICY)
+
+
+def moved(student: Student) -> Student:
+    """Fresh LoRA weights change nothing; these do, so that every gradient is put to the test."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weight in student.trained_parameters().values():
+            weight.normal_(0.0, 0.05, generator=generator)
+    return student
+
+
+def with_frozen(student: Student, dtype: torch.dtype) -> Student:
+    """The same student with its frozen weights in another type, whatever the machine would choose."""
+    for weight in student.model.parameters():
+        if not weight.requires_grad:
+            weight.data = weight.data.to(dtype)
+    return student

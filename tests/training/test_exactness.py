@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.conftest import examples_of, make_rows
+from tests.training.conftest import examples_of, make_rows, moved, with_frozen
 from training.checkpoints import Checkpoints
 from training.job import Config
 from training.layout import pack, tokens_computed
@@ -22,23 +22,6 @@ from training.stop import Stop
 from training.student import Student, new_student
 
 CONFIG = Config(precision="float32", rank=4, alpha=8, max_length=256, batch_size=4)
-
-
-def moved(student: Student) -> Student:
-    """Fresh LoRA weights change nothing; these do, so that every gradient is put to the test."""
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for weight in student.trained_parameters().values():
-            weight.normal_(0.0, 0.05, generator=generator)
-    return student
-
-
-def with_frozen(student: Student, dtype: torch.dtype) -> Student:
-    """The same student with its frozen weights in another type, whatever the machine would choose."""
-    for weight in student.model.parameters():
-        if not weight.requires_grad:
-            weight.data = weight.data.to(dtype)
-    return student
 
 
 @pytest.fixture
