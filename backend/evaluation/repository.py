@@ -158,6 +158,15 @@ class EvaluationRepository:
             query = query.where(Prediction.outcome.in_(outcomes))
         return list(self._session.scalars(query.order_by(Prediction.row_id).limit(limit)))
 
+    def outcomes(self, evaluation_id: int) -> dict[Outcome, int]:
+        """How many posts have each outcome; one that no post has is left out."""
+        counted = self._session.execute(
+            select(Prediction.outcome, func.count())
+            .where(Prediction.evaluation_id == evaluation_id)
+            .group_by(Prediction.outcome)
+        )
+        return dict(counted.all())
+
     def posts(self, evaluation_id: int, other_id: int | None, row_ids: Sequence[int]) -> Sequence[Any]:
         """Posts with what one model said of them and, where asked for, another."""
         other = aliased(Prediction)

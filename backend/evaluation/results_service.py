@@ -212,6 +212,14 @@ class ResultsService:
             ids[limit - 1] if len(ids) > limit else None,
         )
 
+    def post_counts(self, evaluation_id: int) -> dict[PostKind, int]:
+        """How many posts there are of each kind that looks at one model alone."""
+        counted = self._evaluations.outcomes(evaluation_id)
+        return {
+            kind: sum(counted.get(outcome, 0) for outcome in outcomes or Outcome)
+            for kind, outcomes in _OUTCOMES.items()
+        }
+
     def post_ids(
         self,
         evaluation_id: int,

@@ -187,6 +187,20 @@ def test_all_on_which_they_differ_go_to_review_after_a_question(
     assert not any(button.label.startswith("Send all") for button in app.button)
 
 
+def test_each_kind_of_posts_says_how_many_there_are(sqlite_database: Database, project: Project) -> None:
+    with sqlite_database.read() as session:
+        run_id = session.scalars(select(Run.id)).one()
+        policy = PolicyService(session).newest(project.id)
+    newest = evaluate(sqlite_database, project, policy, kind=ModelKind.RUN, right=0.5, run_id=run_id)
+    app = open_page("evaluation")
+    kinds = next(each for each in app.button_group if "False alarms" in str(each.options))
+    [wrong] = [each for each in kinds.options if each.startswith("Run 1 is wrong")]
+    with sqlite_database.read() as session:
+        posts = ResultsService(session).post_ids(newest, kind=PostKind.WRONG)
+    assert posts
+    assert wrong == f"Run 1 is wrong · {len(posts)}"
+
+
 def test_what_a_run_nearly_learned_is_said_beside_its_figures(
     sqlite_database: Database, project: Project
 ) -> None:

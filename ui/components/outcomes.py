@@ -70,15 +70,17 @@ def draw(reports: Sequence[Report], compared: Comparison | None, looks: Looks) -
 
 
 def _kinds(reports: Sequence[Report], compared: Comparison | None) -> dict[PostKind, str]:
-    name = text.label(reports[0].name)
-    alone = {
-        PostKind.WRONG: f"{name} is wrong",
+    words = {
+        PostKind.WRONG: f"{text.label(reports[0].name)} is wrong",
         PostKind.FALSE_ALARM: "False alarms",
         PostKind.MISSED: "Missed",
         PostKind.OTHER_LABELS: "Other categories",
     }
     if reports[0].yes_no:
-        del alone[PostKind.OTHER_LABELS]
+        del words[PostKind.OTHER_LABELS]
+    with get_database().read() as found:
+        counts = ResultsService(found).post_counts(reports[0].evaluation_id)
+    alone = {kind: f"{said} · {counts[kind]:,}" for kind, said in words.items()}
     if compared is None:
         return alone
     beside = {

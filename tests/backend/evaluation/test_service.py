@@ -490,6 +490,9 @@ def test_posts_by_what_went_wrong(database: Database) -> None:
         assert texts(here, bad, PostKind.ONLY_RIGHT_THERE, good) == ["t2", "t3", "t5"]
         assert texts(here, bad, PostKind.BOTH_WRONG, good) == []
         assert texts(here, bad, PostKind.DIFFER, good) == ["t1", "t2", "t3", "t5"]
+        counts = here.results.post_counts(bad.id)
+        assert counts == {kind: len(texts(here, bad, kind)) for kind in counts}
+        assert counts[PostKind.ALL] == len(TEST_POSTS) and len(counts) == 6
         [row] = here.results.posts(bad.id, kind=PostKind.FALSE_ALARM, other_id=good.id).rows
         assert (row.labels, row.predicted, row.other_predicted) == ((), ("hate",), ())
         assert (row.item_id, row.any_score) == (here.items["t3"].id, 0.9)
