@@ -10,7 +10,8 @@ Softmax over both parts is put together from their log-sum-exps (Milakov and Gim
 arXiv 1805.02867; the parts are those of Juravsky et al. 2024, arXiv 2402.05099). Backward needs no
 formula of its own: a flash kernel given the *merged* output and log-sum-exp computes exactly its
 part of the gradients, because both enter only through P = exp(S - lse) and delta = sum(dO * O).
-For bf16 on a processor the gradients are computed by `training/attention_products.py` instead.
+For bf16 on a processor the gradients are computed by `training/attention_products.py` instead, where
+there are more than a few keys.
 """
 
 from __future__ import annotations
@@ -27,11 +28,16 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from training.attention_products import product_gradients
+from training.machine import has_bf16_tiles
 
 NAME = "overrule"
 """What transformers calls this attention."""
 
 _aten = torch.ops.aten
+
+_FEW_KEYS = 64
+"""Over no more keys the gradients of bf16 states are computed in fp32, by one kernel: products of so few
+would be many small ones, which take up to four times as long."""
 
 
 @dataclass(frozen=True)
@@ -265,32 +271,44 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: fl
 def attend_under(
     sees: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """The same under any mask, (n or 1, queries, keys) True where a query sees a key, as plain products.
+    """The same under any mask, (n or 1, queries, keys) True where a query sees a key.
 
-    A query has to see a key at least. For few queries: all their scores are there at once.
+    A query has to see a key at least. For few queries: on a GPU all their scores are there at once.
     """
     n, heads, queries, size = query.shape
-    groups = heads // key.shape[1]
-    # The heads that share keys become queries of one, so that no key is copied.
-    query = query.float().reshape(n, key.shape[1], groups * queries, size) * scale
-    scores = (query @ key.float().transpose(2, 3)).view(n, key.shape[1], groups, queries, -1)
-    scores = scores.masked_fill(~sees[:, None, None], float("-inf"))
-    lse = torch.logsumexp(scores, dim=-1)
-    weights = (scores - lse[..., None]).exp().flatten(2, 3)
-    return (weights @ value.float()).view(n, heads, queries, size), lse.view(n, heads, queries)
+    # The heads that share keys become queries of one, so that no key is copied or read twice.
+    folded = query.reshape(n, key.shape[1], -1, size)
+    sees = sees.repeat(1, heads // key.shape[1], 1)[:, None]
+    if query.is_cuda:
+        scores = (folded.float() * scale) @ key.float().transpose(2, 3)
+        scores = scores.masked_fill(~sees, float("-inf"))
+        lse = torch.logsumexp(scores, dim=-1)
+        output = (scores - lse[..., None]).exp() @ value.float()
+    else:
+        given = _Forward(*_as_computed(folded, key, value))
+        mask = given.query.new_zeros(sees.shape).masked_fill_(~sees, float("-inf"))
+        output, lse = _kernel(given, False, scale, mask)
+    return output.reshape(n, heads, queries, size), lse.reshape(n, heads, queries)
 
 
 def _as_computed(*states: Tensor) -> tuple[Tensor, ...]:
-    """On a processor in fp32: its kernel is slower in bf16 over short blocks, and no faster elsewhere."""
-    return states if states[0].is_cuda else tuple(each.float() for each in states)
+    """On a processor without bf16 matrices in fp32: its kernel is slower in bf16 there, or no faster."""
+    return states if states[0].is_cuda or has_bf16_tiles() else tuple(each.float() for each in states)
 
 
-def _kernel(given: _Forward, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
-    """Flash attention of a batch: the output, (n, heads, queries, d), and the log-sum-exp in fp32."""
+def _kernel(
+    given: _Forward, causal: bool, scale: float, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Flash attention of a batch: the output, (n, heads, queries, d), and the log-sum-exp in fp32.
+
+    A mask that is added to the scores, (n or 1, 1, queries, keys), is for processors only.
+    """
     if given.query.is_cuda:
         found = _aten._scaled_dot_product_flash_attention(*given, 0.0, causal, scale=scale)
     else:
-        found = _aten._scaled_dot_product_flash_attention_for_cpu(*given, 0.0, causal, scale=scale)
+        found = _aten._scaled_dot_product_flash_attention_for_cpu(
+            *given, 0.0, causal, attn_mask=mask, scale=scale
+        )
     return found[0], found[1]
 
 
@@ -305,8 +323,9 @@ def _gradients(given: _Backward, causal: bool, scale: float) -> tuple[Tensor, Te
             *(None, None, *lengths, 0.0, causal, unread, unread),
             scale=scale,
         )
-    elif given.query.dtype == torch.bfloat16:
+    elif given.query.dtype == torch.bfloat16 and given.key.shape[2] > _FEW_KEYS:
         found = product_gradients(*given, causal, scale)
     else:
-        found = _aten._scaled_dot_product_flash_attention_for_cpu_backward(*given, 0.0, causal, scale=scale)
+        in_fp32 = _Backward(*(each.float() for each in given))
+        found = _aten._scaled_dot_product_flash_attention_for_cpu_backward(*in_fp32, 0.0, causal, scale=scale)
     return found[0], found[1], found[2]

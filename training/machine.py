@@ -48,7 +48,17 @@ def processor() -> str:
 
 def has_bf16_units() -> bool:
     """Whether the processor multiplies matrices of bf16 numbers faster than fp32; False where unknown."""
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_processor_facts().get("flags", "").split())
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_flags())
+
+
+def has_bf16_tiles() -> bool:
+    """Whether they are units for whole tiles of matrices (AMX), which are several times as fast again."""
+    return "amx_bf16" in _flags()
+
+
+@cache
+def _flags() -> frozenset[str]:
+    return frozenset(_processor_facts().get("flags", "").split())
 
 
 @cache
