@@ -296,9 +296,7 @@ def _as_computed(*states: Tensor) -> tuple[Tensor, ...]:
     return states if states[0].is_cuda or has_bf16_tiles() else tuple(each.float() for each in states)
 
 
-def _kernel(
-    given: _Forward, causal: bool, scale: float, mask: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def _kernel(given: _Forward, causal: bool, scale: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Flash attention of a batch: the output, (n, heads, queries, d), and the log-sum-exp in fp32.
 
     A mask that is added to the scores, (n or 1, 1, queries, keys), is for processors only.

@@ -12,8 +12,9 @@ LARGEST_ROW = {"cpu": 4096, "cuda": 16384}
 SCORED_TOKENS = {"cpu": 8192, "cuda": 32768}
 """The same for scoring, were all branches of the tree of answers computed; few are."""
 
-WRITTEN_AT_ONCE = 128
-"""Posts for which an answer is written at once: a token of each is a product that fills the device."""
+WRITTEN_AT_ONCE = {4: 128, 2: 256}
+"""Posts for which an answer is written at once, by the bytes of a weight: what is kept of them takes the
+same memory, and devices that multiply short numbers faster want more of them to read each weight for."""
 
 HEAD_ROWS = 512
 """Positions for which the head is computed at once."""

@@ -28,6 +28,7 @@ from training.continuation import Continuation, Prefix
 from training.cost import KEPT_SHARE, Shape
 from training.errors import LastingError
 from training.files import write_bytes
+from training.head import is_plain, token_losses
 from training.job import Config, Precision
 from training.layout import PackedRow, pack
 from training.lora import summed, use_lean_lora
@@ -75,7 +76,7 @@ class Student:
         self.row_tokens = LARGEST_ROW[device.type]
         self._lower: LowerLayers | None = None
         self.scored_tokens = SCORED_TOKENS[device.type]
-        self.written_at_once = WRITTEN_AT_ONCE
+        self.written_at_once = WRITTEN_AT_ONCE[self.dtype.itemsize]
         model.eval()
         if self.adapted:
             use_lean_lora(model)
@@ -222,15 +223,15 @@ class Student:
     def _losses(self, row: PackedRow) -> Tensor:
         """The loss of each learned token, (L,) in fp32.
 
-        Logits take far more memory than states, so only those of one chunk are there at a time:
-        where there are several, the backward pass computes each chunk's again.
+        Logits take far more memory than states, so only those of one chunk are there at a time: where
+        the head learns and there are several, the backward pass computes each chunk's again.
         """
-        chunks = zip(
-            torch.split(self.hidden(row)[row.learned_from.to(self.device)], HEAD_ROWS),
-            torch.split(row.targets.to(self.device), HEAD_ROWS),
-            strict=True,
-        )
-        if len(row.targets) <= HEAD_ROWS:
+        states, targets = self.hidden(row)[row.learned_from.to(self.device)], row.targets.to(self.device)
+        head = self._causal.get_output_embeddings()
+        if is_plain(head):
+            return token_losses(states, head, targets)
+        chunks = zip(torch.split(states, HEAD_ROWS), torch.split(targets, HEAD_ROWS), strict=True)
+        if len(targets) <= HEAD_ROWS:
             return self._losses_of(*next(chunks))
         anew = partial(checkpoint, self._losses_of, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([anew(*chunk) for chunk in chunks])
