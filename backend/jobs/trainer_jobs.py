@@ -24,6 +24,7 @@ from backend.jobs.launcher import Launched, Launcher
 from backend.jobs.ledger import Ledger, Outcome, failure
 from backend.jobs.score import Scoring
 from backend.jobs.states import FAILS_AGAIN
+from backend.runs.fine_tune import FineTune
 from backend.runs.folder import read_result
 from backend.runs.service import RunService
 from backend.settings import Settings
@@ -171,8 +172,8 @@ class TrainerJobs:
             if job.kind is JobKind.SCORE:
                 return Scoring(session, self._settings).prepare(job)
             folder = Path(job.folder or "")
-            runs = RunService(session, self._settings)
-            runs.prepare(runs.of_job(job.id), folder)
+            run = RunService(session, self._settings).of_job(job.id)
+            FineTune(session, self._settings).prepare(run, folder)
             return [folder]
 
     def _written(self, job: Job) -> list[Path]:
@@ -185,8 +186,8 @@ class TrainerJobs:
         if job.kind is JobKind.SCORE:
             Scoring(session, self._settings).collect(job)
             return
-        runs = RunService(session, self._settings)
-        runs.collect(runs.of_job(job.id), Path(job.folder or ""))
+        run = RunService(session, self._settings).of_job(job.id)
+        FineTune(session, self._settings).collect(run, Path(job.folder or ""))
 
 
 class _Reader:

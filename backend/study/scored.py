@@ -18,7 +18,7 @@ from backend.evaluation.results import Metrics, ModelRow
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.said import SetRows, from_scores
 from backend.near_duplicates import clusters
-from backend.runs.service import RunService
+from backend.runs.fine_tune import FineTune
 from backend.settings import Settings
 from backend.study.grid import Cell
 from backend.study.intervals import Figure
@@ -128,7 +128,7 @@ class Reader:
         self._results = ResultsService(session)
         self._curation = CurationService(session)
         self._repository = StudyRepository(session)
-        self._runs = RunService(session, settings)
+        self._fine_tunes = FineTune(session, settings)
 
     def read(self, cells: Mapping[Cell, Learned], notes: Sequence[str] = ()) -> Results:
         """Everything that is there of these cells; figures of one set are of the same resamples."""
@@ -198,7 +198,7 @@ class Reader:
         return figures
 
     def _on_learned(self, one: _Found) -> Judged | None:
-        frame = self._runs.scores_on_learned(one.run)
+        frame = self._fine_tunes.scores_on_learned(one.run)
         if frame is None or not len(frame):
             return None
         codes = list(self._results.metrics(one.evaluation.id).codes)

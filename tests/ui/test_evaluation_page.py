@@ -22,6 +22,7 @@ from backend.jobs.payloads import ScorePayload
 from backend.jobs.service import JobService
 from backend.policies.service import PolicyService
 from backend.runs.choices import configure
+from backend.runs.fine_tune import FineTune
 from backend.runs.service import RunService
 from tests.backend.build import add_item, add_judgement
 from tests.backend.runs.build import write_card
@@ -246,7 +247,7 @@ def student(database: Database, project: Project, answers: str, *forms: Form) ->
         )
         run.prompt_hash = "of the adapter"
         folder = service.adapter(run).parent
-        service.prepare(run, folder)
+        FineTune(session).prepare(run, folder)
         write_card(folder, *forms)
         session.get_one(Job, run.job_id).state = JobState.SUCCEEDED
         return run

@@ -14,6 +14,7 @@ from backend.evaluation.results import ModelRow
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.jobs.service import JobService
+from backend.runs.fine_tune import FineTune
 from backend.runs.service import RunService
 from backend.word_lists.service import WordListService
 from tests.backend.evaluation.build import add_yes_no_set
@@ -33,12 +34,12 @@ def evaluate(session: Session, project: Project) -> None:
     service = RunService(session)
     run = service.start(project.id, version_id=add_version(session, project).id, person="ada")
     folder = Path(JobService(session).get(run.job_id).folder or "")
-    service.prepare(run, folder)
+    FineTune(session).prepare(run, folder)
     stand_in.predict(folder)
     predict(folder, TrainerJob.read(folder).policy.codes)
     (folder / "metrics.json").write_text("{}")
     stand_in.result(folder, "done")
-    service.collect(run, folder)
+    FineTune(session).collect(run, folder)
 
 
 def listed(session: Session, project: Project, name: str = "test") -> list[ModelRow]:
@@ -108,11 +109,11 @@ def test_a_list_judges_a_yes_no_set(database: Database, tmp_path: Path) -> None:
             project.id, version_id=add_version(session, project).id, set_ids=[other.id], person="ada"
         )
         folder = Path(JobService(session).get(run.job_id).folder or "")
-        service.prepare(run, folder)
+        FineTune(session).prepare(run, folder)
         stand_in.predict(folder)
         predict(folder, TrainerJob.read(folder).policy.codes)
         (folder / "metrics.json").write_text("{}")
         stand_in.result(folder, "done")
-        service.collect(run, folder)
+        FineTune(session).collect(run, folder)
         [row] = listed(session, project, "hatecheck")
         assert (row.any_f1, row.exact_match) == (1, 1)

@@ -16,6 +16,7 @@ from backend.db.models.review import Source, Verdict
 from backend.errors import ConflictError, InvalidInputError, NotFoundError
 from backend.jobs.service import JobService
 from backend.runs.choices import configure
+from backend.runs.fine_tune import FineTune
 from backend.runs.service import RunService
 from backend.runs.views import NewDecisions
 from tests.backend.build import add_judgement, add_project
@@ -34,12 +35,11 @@ def start(session: Session, project: Project) -> Run:
 def finish(session: Session, run: Run) -> Path:
     """Do what the worker and the trainer do."""
     folder = Path(JobService(session).get(run.job_id).folder or "")
-    service = RunService(session)
-    service.prepare(run, folder)
+    FineTune(session).prepare(run, folder)
     stand_in.predict(folder)
     (folder / "metrics.json").write_text('{"model": {}}')
     stand_in.result(folder, "done", training={"step": 6}, hardware={})
-    service.collect(run, folder)
+    FineTune(session).collect(run, folder)
     session.get_one(Job, run.job_id).state = JobState.SUCCEEDED
     session.flush()
     return folder
@@ -77,8 +77,7 @@ def test_a_run_is_written_for_the_trainer(database: Database) -> None:
         project, _ = add_decided_project(session)
         run = start(session, project)
         folder = Path(JobService(session).get(run.job_id).folder or "")
-        service = RunService(session)
-        service.prepare(run, folder)
+        FineTune(session).prepare(run, folder)
         job = TrainerJob.read(folder)
         assert (job.kind, job.base_model, job.score_base) == ("train", "default", True)
         assert job.policy.codes == ("hate", "scam")
@@ -92,10 +91,10 @@ def test_a_run_is_written_for_the_trainer(database: Database) -> None:
         assert len(decided) > 0
         assert len(pd.read_parquet(folder / "sets" / f"{name}.parquet")) == 6
         written = (folder / "job.json").stat().st_mtime_ns
-        service.prepare(run, folder)
+        FineTune(session).prepare(run, folder)
         assert (folder / "job.json").stat().st_mtime_ns == written
         (folder / "job.json").write_text('{"kind": "tr')
-        service.prepare(run, folder)
+        FineTune(session).prepare(run, folder)
         assert TrainerJob.read(folder) == job
 
 
@@ -127,11 +126,11 @@ def test_some_of_what_is_learned_is_scored_where_it_is_asked_for(database: Datab
         service, curation = RunService(session), CurationService(session)
         plain = start(session, project)
         finish(session, plain)
-        assert service.scores_on_learned(plain) is None
+        assert FineTune(session).scores_on_learned(plain) is None
         run = service.start(project.id, version_id=version.id, learned=5, person="ada")
-        assert service.scores_on_learned(run) is None
+        assert FineTune(session).scores_on_learned(run) is None
         folder = finish(session, run)
-        scores = service.scores_on_learned(run)
+        scores = FineTune(session).scores_on_learned(run)
         sample = curation.training_sample(version.id, 5)
         assert scores is not None
         assert scores["id"].tolist() == sample["id"].tolist()
@@ -173,7 +172,7 @@ def test_what_the_step_brought_is_a_paired_difference(database: Database) -> Non
         service = RunService(session)
         run = service.start(project.id, version_id=version.id, config=config, person="ada")
         folder = Path(JobService(session).get(run.job_id).folder or "")
-        service.prepare(run, folder)
+        FineTune(session).prepare(run, folder)
         stand_in.predict(folder)
         thresholds, name = TrainerJob.read(folder).sets
         for each in (thresholds, name):
@@ -186,7 +185,7 @@ def test_what_the_step_brought_is_a_paired_difference(database: Database) -> Non
             table.to_parquet(path)
         (folder / "metrics.json").write_text("{}")
         stand_in.result(folder, "done", preference={"step": 1})
-        service.collect(run, folder)
+        FineTune(session).collect(run, folder)
         [gain] = service.preference_gains(run.id)
         assert (gain.macro_f1.a, gain.macro_f1.clear) == (1.0, True)
         assert gain.sentence.startswith("With the preference step macro-F1 is 1.00, without it .50 (+.50, ")
