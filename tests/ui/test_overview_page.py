@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,16 @@ from sqlalchemy import select, update
 from backend.db.engine import Database
 from backend.db.models import Item, Job, Project
 from backend.db.models.content import Split
+from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind, JobState
 from backend.db.models.review import Verdict
 from backend.errors import OverruleError
 from backend.overview.service import OverviewService
+from backend.policies.service import PolicyService
 from backend.review.service import ReviewService
 from backend.runs.service import RunService
 from backend.teacher.service import TeacherService
-from tests.ui.scene import open_page, press, read_as_markdown, seed, shown
+from tests.ui.scene import evaluate, open_page, press, read_as_markdown, seed, shown
 
 
 def train_and_review(database: Database, project: Project) -> None:
@@ -75,6 +78,24 @@ def test_retraining_makes_a_job(sqlite_database: Database) -> None:
     with sqlite_database.read() as session:
         jobs = session.scalars(select(Job).where(Job.project_id == project.id)).all()
     assert [job.kind for job in jobs] == [JobKind.TRAIN, JobKind.TRAIN]
+
+
+def test_a_difference_is_coloured_where_the_intervals_lie_apart(sqlite_database: Database) -> None:
+    project = seed(sqlite_database, posts=60)
+    train_and_review(sqlite_database, project)
+    with sqlite_database.write() as session:
+        policy = PolicyService(session).newest(project.id)
+        run = RunService(session).get(project.id, 1)
+        run.prompt_hash = "of the adapter"
+    evaluate(sqlite_database, project, policy, kind=ModelKind.BASE, right=0.5)
+    evaluate(sqlite_database, project, policy, kind=ModelKind.RUN, right=0.505, run_id=run.id)
+    said = shown(open_page("overview"))
+    under = '</span><div class="ov-faint ov-small">'
+    assert re.search(rf'<span class="ov-faint">▲ \+\.\d\d{under}\.\d\d to \.\d\d<', said)
+    assert 'class="ov-good"' not in said and 'class="ov-bad"' not in said
+    assert "with 95% intervals. The challenger's difference is to the champion; it is coloured" in said
+    evaluate(sqlite_database, project, policy, kind=ModelKind.RUN, right=1.0, run_id=run.id)
+    assert '<span class="ov-good">▲ +' in shown(open_page("overview"))
 
 
 def test_why_nothing_can_be_learned_is_said_below_the_cards(sqlite_database: Database) -> None:

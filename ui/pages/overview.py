@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import starmap
+
 import streamlit as st
 from markupsafe import Markup
 
@@ -9,7 +11,7 @@ from backend.curation.service import CurationService
 from backend.db.engine import get_database
 from backend.db.models import Event
 from backend.db.models.content import Agreement
-from backend.evaluation.results import ModelRow
+from backend.evaluation.results import Interval, ModelRow
 from backend.overview.service import OverviewService
 from backend.overview.steps import new_decisions, next_step, steps
 from backend.overview.views import Action, Champion, NextStep, Standing, Step, StepState
@@ -156,49 +158,71 @@ def _champion(champion: Champion) -> None:
         rows.append(_model(champion.challenger, champion.row, "challenger"))
     text.show(_TABLE.format(Markup("").join(rows)))
     posts = numbers.things(champion.row.posts, "post")
-    differences = (
-        "The challenger's difference is to the champion."
-        if champion.base is None
-        else "The champion's difference is to the base model, the challenger's to the champion."
-    )
-    st.caption(f"On {posts} of the test split. {differences}")
+    said = [f"On {posts} of the test split, with 95% intervals."]
+    if compared := _compared(champion):
+        said.append(f"{compared}; it is coloured where the intervals lie apart.")
+    st.caption(" ".join(said))
     if champion.challenger is not None:
         st.page_link(path("evaluation"), label="Compare them", icon=":material/compare_arrows:")
+
+
+def _compared(champion: Champion) -> str:
+    to = []
+    if champion.base is not None:
+        to.append("the champion's difference is to the base model")
+    if champion.challenger is not None:
+        to.append(
+            "the challenger's to the champion" if to else "the challenger's difference is to the champion"
+        )
+    return ", ".join(to).capitalize()
 
 
 _TABLE = Markup(
     '<table class="ov-table"><thead><tr><th></th><th>Macro-F1</th><th>AUPRC</th>'
     "<th>Any violation, F1</th></tr></thead><tbody>{}</tbody></table>"
 )
+_Measured = tuple[float | None, Interval | None]
+"""A figure and its 95% interval."""
+
+_SPAN = Markup('<div class="ov-faint ov-small">{} to {}</div>')
 _MODEL = Markup(
     '<tr><th scope="row">{} <span class="ov-faint">{}</span></th><td>{}</td><td>{}</td><td>{}</td></tr>'
 )
 
 
 def _model(row: ModelRow, against: ModelRow | None, word: str) -> Markup:
+    now = _headline(row)
+    before = _headline(against) if against is not None else [(None, None)] * len(now)
     return _MODEL.format(
-        row.name[:1].upper() + row.name[1:],
-        word,
-        _figure(row.macro_f1, against.macro_f1 if against else None),
-        _figure(row.macro_auprc, against.macro_auprc if against else None),
-        _figure(row.any_f1, against.any_f1 if against else None),
+        row.name[:1].upper() + row.name[1:], word, *starmap(_figure, zip(now, before, strict=True))
     )
 
 
-def _figure(value: float | None, before: float | None) -> Markup:
-    if value is None or before is None:
-        return Markup("{}").format(numbers.score(value))
-    gain = value - before
-    look, sign = (
-        ("ov-good", "▲")
-        if round(gain, 2) > 0
-        else ("ov-bad", "▼")
-        if round(gain, 2) < 0
-        else ("ov-faint", "")
-    )
-    return Markup('{} <span class="{}">{} {}</span>').format(
-        numbers.score(value), look, sign, numbers.change(gain)
-    )
+def _headline(row: ModelRow) -> list[_Measured]:
+    return [
+        (row.macro_f1, row.macro_f1_interval),
+        (row.macro_auprc, row.macro_auprc_interval),
+        (row.any_f1, row.any_f1_interval),
+    ]
+
+
+def _figure(now: _Measured, before: _Measured) -> Markup:
+    """A figure with its change, and under it what it may be.
+
+    The change is coloured where the two intervals lie apart: less than that is told on Evaluation, where
+    the models are compared post by post.
+    """
+    (value, span), (other, other_span) = now, before
+    figure = Markup("{}").format(numbers.score(value))
+    if value is not None and other is not None:
+        apart = span and other_span and (span.low > other_span.high or span.high < other_span.low)
+        gain = round(value - other, 2)
+        sign = "▲" if gain > 0 else "▼" if gain < 0 else ""
+        look = "ov-faint" if not apart else "ov-good" if gain > 0 else "ov-bad"
+        figure += Markup(' <span class="{}">{} {}</span>').format(look, sign, numbers.change(gain))
+    if span is not None:
+        figure += _SPAN.format(numbers.score(span.low), numbers.score(span.high))
+    return figure
 
 
 def _agreement(table: AgreementTable, looks: labels.Looks) -> None:
