@@ -308,9 +308,15 @@ def percent_text(value: float | None) -> str:
 
 
 def share_text(value: float | None, *, signed: bool = False) -> str:
-    """A figure between -1 and 1 in two places: ".71", "+.07", "1.00"; "–" where there is none."""
+    """A figure between -1 and 1 in two places: ".71", "+.07", "±.00", "1.00"; "–" where there is none."""
     if value is None:
         return "–"
-    digits = f"{abs(value):.2f}"
-    sign = ("" if float(digits) == 0 else _MINUS) if value < 0 else ("+" if signed else "")
+    rounded = round(value, 2)
+    if rounded < 0:
+        sign = _MINUS
+    elif signed:
+        sign = "+" if rounded > 0 else "±"
+    else:
+        sign = ""
+    digits = f"{abs(rounded):.2f}"
     return sign + (digits[1:] if digits.startswith("0.") else digits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backend.db.models.jobs import JobKind
+from backend.evaluation.comparison import share_text
 from backend.overview.views import Action, NextStep, Page, Standing, Step, StepState
 from backend.text import things
 
@@ -151,20 +152,12 @@ def _evaluation(standing: Standing) -> Step:
     detail = "base model's F1"
     if standing.base_f1 is not None:
         gain = standing.champion_f1 - standing.base_f1
-        detail = f"{'▲' if gain > 0 else '▼'} {_signed(gain)} to the base"
-    return Step("Evaluation", _score(standing.champion_f1), detail, state, Page.EVALUATION)
+        arrow = "▲ " if round(gain, 2) > 0 else "▼ " if round(gain, 2) < 0 else ""
+        detail = f"{arrow}{share_text(gain, signed=True)} to the base"
+    return Step("Evaluation", share_text(standing.champion_f1), detail, state, Page.EVALUATION)
 
 
 def _state(standing: Standing, kind: JobKind, *, begun: bool) -> StepState:
     if any(job.kind is kind for job in standing.active):
         return StepState.RUNNING
     return StepState.DONE if begun else StepState.EMPTY
-
-
-def _score(value: float) -> str:
-    text = f"{value:.2f}"
-    return text.removeprefix("0")
-
-
-def _signed(value: float) -> str:
-    return ("+" if value >= 0 else "−") + _score(abs(value))

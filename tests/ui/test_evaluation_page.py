@@ -130,7 +130,7 @@ def test_a_student_that_does_not_beat_a_regression_is_told_so(
     assert "Logistic regression, version 1" in shown(app)
     [warning] = app.warning
     assert "Run 1 does not beat logistic regression taught the same posts" in warning.value
-    assert "\\+.00" in warning.value or "no clear difference" in warning.value
+    assert "±.00" in warning.value or "no clear difference" in warning.value
 
 
 def test_a_student_that_beats_a_regression_is_said_to(sqlite_database: Database, project: Project) -> None:

@@ -143,7 +143,7 @@ def found(overall: Difference, **categories: Difference) -> Differences:
                 scams=difference(0.07, 0.03, 0.12),
                 hate=difference(-0.2, -0.3, -0.1),
             ),
-            "No clear difference overall between run 2 and the base model (macro-F1 +.00, −.02 to .02): "
+            "No clear difference overall between run 2 and the base model (macro-F1 ±.00, −.02 to .02): "
             "better on scams (+.07, .03 to .12), worse on hate (−.20, −.30 to −.10).",
         ),
         (
