@@ -181,8 +181,8 @@ _TABLE = Markup(
     '<table class="ov-table"><thead><tr><th></th><th>Macro-F1</th><th>AUPRC</th>'
     "<th>Any violation, F1</th></tr></thead><tbody>{}</tbody></table>"
 )
+# A figure and its 95% interval; no docstring, because Streamlit writes a page's bare strings onto it.
 _Measured = tuple[float | None, Interval | None]
-"""A figure and its 95% interval."""
 
 _SPAN = Markup('<div class="ov-faint ov-small">{} to {}</div>')
 _MODEL = Markup(
