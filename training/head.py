@@ -29,9 +29,7 @@ class _TokenLosses(torch.autograd.Function):
             chunk = slice(start, start + HEAD_ROWS)
             logits = functional.linear(states[chunk], weight, bias).float()
             at, target = torch.arange(len(logits), device=logits.device), targets[chunk]
-            logits -= logits.amax(dim=-1, keepdim=True)
-            of_targets = logits[at, target]
-            total = logits.exp_().sum(dim=-1)
+            of_targets, total = exponentiated(logits, at, target)
             losses[chunk] = total.log() - of_targets
             if ctx.needs_input_grad[0]:
                 # Before anything is rounded, for at a token that is well known hardly anything is left.
@@ -45,6 +43,20 @@ class _TokenLosses(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (by_states,) = ctx.saved_tensors
         return (by_states * gradient[:, None]).to(ctx.dtype), None, None, None
+
+
+def exponentiated(logits: Tensor, rows: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Put exp(logit - the row's largest) in the place of logits (N, V).
+
+    In place, because a vocabulary's logits are more than caches hold, and each copy of them takes as
+    long as a third of the product that made them.
+
+    Returns:
+        logit - the row's largest for pairs of a row and a token, (E,), and each row's sum, (N,).
+    """
+    logits -= logits.amax(dim=-1, keepdim=True)
+    of_tokens = logits[rows, tokens]
+    return of_tokens, logits.exp_().sum(dim=-1)
 
 
 def is_plain(head: torch.nn.Module) -> bool:

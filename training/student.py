@@ -28,7 +28,7 @@ from training.continuation import Continuation, Prefix
 from training.cost import KEPT_SHARE, Shape
 from training.errors import LastingError
 from training.files import write_bytes
-from training.head import is_plain, token_losses
+from training.head import exponentiated, is_plain, token_losses
 from training.job import Config, Precision
 from training.layout import PackedRow, pack
 from training.lora import summed, use_lean_lora
@@ -277,12 +277,9 @@ class Student:
         for start in range(0, len(hidden), HEAD_ROWS):
             chosen = (rows >= start) & (rows < start + HEAD_ROWS)
             logits = self.exact_logits(hidden[start : start + HEAD_ROWS])
-            # In place, because a vocabulary's logits are more than caches hold, and each copy of them takes
-            # as long as a third of the product that made them.
-            logits -= logits.amax(dim=-1, keepdim=True)
             at = (rows[chosen] - start).to(self.device)
-            of_tokens = logits[at, tokens[chosen].to(self.device)]
-            result[chosen] = (of_tokens - logits.exp_().sum(dim=-1).log_()[at]).cpu()
+            of_tokens, totals = exponentiated(logits, at, tokens[chosen].to(self.device))
+            result[chosen] = (of_tokens - totals.log_()[at]).cpu()
         return result
 
     @contextmanager

@@ -20,10 +20,10 @@ from backend.policies.service import PolicyService
 from backend.runs import folder as job_folder
 from backend.runs.baselines import ingest_baselines
 from backend.runs.repository import RunRepository
+from backend.runs.scored_sets import write_sets
 from backend.runs.service import RunService
 from backend.settings import Settings
-from backend.word_lists.service import WordListService
-from training.job import THRESHOLDS, Config
+from training.job import Config
 from training.job import Job as TrainerJob
 
 
@@ -105,15 +105,10 @@ class Scoring:
             self._evaluation.evaluate_teacher(set_id, job.created_by)
 
     def _write(self, job: Job, payload: ScorePayload, model: _Model, folder: Path) -> None:
-        (folder / "sets").mkdir(parents=True, exist_ok=True)
-        for set_id in payload.set_ids:
-            self._evaluation.write_set(set_id, folder / "sets" / f"{job_folder.set_name(set_id)}.parquet")
-        thresholds = folder / "sets" / f"{THRESHOLDS}.parquet"
-        self._evaluation.write_validation(job.project_id, thresholds)
+        sets = write_sets(self._session, job.project_id, payload.set_ids, folder)
         if model.version is not None and model.version.policy_version_id == model.policy_version_id:
             frames = CurationService(self._session).training_frame(model.version.id, Split.TRAIN)
             job_folder.write_rows(folder / "train.parquet", frames)
-        WordListService(self._session).write(job.project_id, folder)
         policies = PolicyService(self._session)
         TrainerJob(
             kind="score",
@@ -121,7 +116,7 @@ class Scoring:
             policy=policies.training_policy(policies.get(model.policy_version_id)),
             config=model.config,
             adapter=None if model.adapter is None else str(model.adapter),
-            sets=(THRESHOLDS, *(job_folder.set_name(set_id) for set_id in payload.set_ids)),
+            sets=sets,
             prompt_hash=model.prompt_hash,
             inference=payload.inference,
             # They are written anyway where the labels come after them.

@@ -152,9 +152,15 @@ def _evaluation(standing: Standing) -> Step:
     detail = "base model's F1"
     if standing.base_f1 is not None:
         gain = standing.champion_f1 - standing.base_f1
-        arrow = "▲ " if round(gain, 2) > 0 else "▼ " if round(gain, 2) < 0 else ""
-        detail = f"{arrow}{share_text(gain, signed=True)} to the base"
+        detail = f"{changed(gain)} to the base"
     return Step("Evaluation", share_text(standing.champion_f1), detail, state, Page.EVALUATION)
+
+
+def changed(gain: float) -> str:
+    """A difference with its direction: "▲ +.06", "▼ −.02", "±.00"."""
+    rounded = round(gain, 2)
+    arrow = "▲ " if rounded > 0 else "▼ " if rounded < 0 else ""
+    return arrow + share_text(gain, signed=True)
 
 
 def _state(standing: Standing, kind: JobKind, *, begun: bool) -> StepState:

@@ -15,15 +15,14 @@ from backend.db.models.evaluation import ModelKind
 from backend.evaluation.gain import write_gains
 from backend.evaluation.results import Gain
 from backend.evaluation.service import EvaluationService
-from backend.jobs.service import JobService
 from backend.policies.service import PolicyService
 from backend.runs import folder as job_folder
 from backend.runs.baselines import ingest_baselines
 from backend.runs.repository import RunRepository
+from backend.runs.scored_sets import write_sets
 from backend.runs.service import RunService
-from backend.settings import Settings, get_settings
-from backend.word_lists.service import WordListService
-from training.job import BASE, BEFORE_PREFERENCE, PAIRS, THRESHOLDS, VALIDATION_PAIRS, Config
+from backend.settings import Settings
+from training.job import BASE, BEFORE_PREFERENCE, PAIRS, VALIDATION_PAIRS, Config
 from training.job import Job as TrainerJob
 from training.thresholds import BEST_F1
 
@@ -33,17 +32,14 @@ class FineTune:
 
     def __init__(self, session: Session, settings: Settings | None = None) -> None:
         self._session = session
-        self._settings = settings or get_settings()
         self._runs = RunRepository(session)
-        self._service = RunService(session, self._settings)
+        self._service = RunService(session, settings)
 
     def prepare(self, run: Run, folder: Path) -> None:
         """Write the trainer's folder, unless it is complete; `job.json` comes last."""
         if job_folder.is_prepared(folder):
             return
-        evaluation, curation = EvaluationService(self._session), CurationService(self._session)
-        payload = self._service.payload(run)
-        set_ids = payload.set_ids
+        curation, payload = CurationService(self._session), self._service.payload(run)
         config = Config.model_validate(run.config)
         version_id = run.dataset_version_id
         for split, name in ((Split.TRAIN, "train"), (Split.VALIDATION, job_folder.VALIDATION)):
@@ -51,38 +47,30 @@ class FineTune:
         if config.preference is not None:
             for split, name in ((Split.TRAIN, PAIRS), (Split.VALIDATION, VALIDATION_PAIRS)):
                 job_folder.write_pairs(folder / f"{name}.parquet", curation.pair_frame(version_id, split))
-        for set_id in set_ids:
-            path = folder / "sets" / f"{job_folder.set_name(set_id)}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            evaluation.write_set(set_id, path)
-        evaluation.write_validation(run.project_id, folder / "sets" / f"{THRESHOLDS}.parquet")
+        sets = write_sets(self._session, run.project_id, payload.set_ids, folder)
         if payload.learned:
             job_folder.write_texts(
                 folder / "sets" / f"{job_folder.LEARNED}.parquet",
                 curation.training_sample(version_id, payload.learned),
             )
-        WordListService(self._session).write(run.project_id, folder)
+            sets = (*sets, job_folder.LEARNED)
         policies = PolicyService(self._session)
         TrainerJob(
             kind="train",
             base_model=run.base_model,
             policy=policies.training_policy(policies.get(run.policy_version_id)),
             config=config,
-            sets=(
-                THRESHOLDS,
-                *(job_folder.set_name(set_id) for set_id in set_ids),
-                *([job_folder.LEARNED] if payload.learned else []),
-            ),
+            sets=sets,
             reasons=config.answers == "reasoned",
-            score_base=any(not self._base_is_scored(run, set_id) for set_id in set_ids),
+            score_base=any(not self._base_is_scored(run, set_id) for set_id in payload.set_ids),
         ).write(folder)
 
     def collect(self, run: Run, folder: Path) -> None:
         """Read what the trainer left into the run and its evaluations."""
         result = job_folder.kept_result(folder)
         run.prompt_hash = result["hashes"]["prompt"]
-        gains = []
-        for set_id in self._service.payload(run).set_ids:
+        set_ids, gains = self._service.payload(run).set_ids, []
+        for set_id in set_ids:
             evaluation = self._ingest(run, folder, set_id, base=False)
             name = job_folder.set_name(set_id)
             if job_folder.has_predictions(folder, name, by=BEFORE_PREFERENCE):
@@ -95,7 +83,7 @@ class FineTune:
         ingest_baselines(
             self._session,
             folder,
-            self._service.payload(run).set_ids,
+            set_ids,
             version=version.number if version else None,
             policy_version_id=run.policy_version_id,
             job_id=run.job_id,
@@ -112,7 +100,7 @@ class FineTune:
 
         None where it was not asked to score any, or has not finished.
         """
-        folder = Path(JobService(self._session, self._settings).get(run.job_id).folder or "")
+        folder = self._service.folder(run)
         if not job_folder.has_predictions(folder, job_folder.LEARNED):
             return None
         return job_folder.read_predictions(folder, job_folder.LEARNED)

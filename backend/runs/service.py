@@ -192,10 +192,13 @@ class RunService:
         job = JobService(self._session, self._settings).get(run.job_id)
         return TrainPayload.model_validate(job.payload)
 
+    def folder(self, run: Run) -> Path:
+        """Where its job is done."""
+        return Path(JobService(self._session, self._settings).get(run.job_id).folder or "")
+
     def adapter(self, run: Run) -> Path:
         """Where a run's adapter lies."""
-        job = JobService(self._session, self._settings).get(run.job_id)
-        return Path(job.folder or "") / "adapter"
+        return self.folder(run) / "adapter"
 
     def knows_both(self, run: Run) -> bool:
         """Whether its student was taught to give labels at once as well as behind a reason.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
+from backend.evaluation.comparison import share_text
+
 NOTHING = "–"
 """What stands where there is no figure."""
 
@@ -26,19 +28,12 @@ def rough(number: float) -> str:
 
 def score(value: float | None) -> str:
     """A measure between 0 and 1: .7134 → .71, 1 → 1.00."""
-    if value is None:
-        return NOTHING
-    text = f"{value:.2f}"
-    return text[1:] if text.startswith("0") else text
+    return share_text(value)
 
 
 def change(value: float | None) -> str:
     """The difference of two measures, with its sign: +.06, −.02, ±.00."""
-    if value is None:
-        return NOTHING
-    rounded = round(value, 2)
-    sign = "±" if rounded == 0 else "+" if rounded > 0 else "−"
-    return sign + score(abs(rounded))
+    return share_text(value, signed=True)
 
 
 def share(part: int, whole: int) -> str:

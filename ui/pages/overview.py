@@ -13,7 +13,7 @@ from backend.db.models import Event
 from backend.db.models.content import Agreement
 from backend.evaluation.results import Interval, ModelRow
 from backend.overview.service import OverviewService
-from backend.overview.steps import new_decisions, next_step, steps
+from backend.overview.steps import changed, new_decisions, next_step, steps
 from backend.overview.views import Action, Champion, NextStep, Standing, Step, StepState
 from backend.runs.service import RunService
 from backend.teacher.results import AgreementTable
@@ -216,10 +216,8 @@ def _figure(now: _Measured, before: _Measured) -> Markup:
     figure = Markup("{}").format(numbers.score(value))
     if value is not None and other is not None:
         apart = span and other_span and (span.low > other_span.high or span.high < other_span.low)
-        gain = round(value - other, 2)
-        sign = "▲" if gain > 0 else "▼" if gain < 0 else ""
-        look = "ov-faint" if not apart else "ov-good" if gain > 0 else "ov-bad"
-        figure += Markup(' <span class="{}">{} {}</span>').format(look, sign, numbers.change(gain))
+        look = "ov-faint" if not apart else "ov-good" if value > other else "ov-bad"
+        figure += Markup(' <span class="{}">{}</span>').format(look, changed(value - other))
     if span is not None:
         figure += _SPAN.format(numbers.score(span.low), numbers.score(span.high))
     return figure
