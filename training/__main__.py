@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from training.machine import use_huge_pages
 from training.stop import Stop
 
 
@@ -22,4 +23,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     sys.exit(main())

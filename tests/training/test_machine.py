@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 from training.hardware import peak_flops
 from training.machine import _cgroup_quota, _cgroup_room, first_gpu, free_memory, usable_cores
+
+ROOT = Path(__file__).parents[2]
 
 
 def group(folder: Path, **files: str) -> None:
@@ -117,3 +120,43 @@ def test_freed_memory_is_kept(kept: bool) -> None:
     faults = int(done.stdout)
     # 20 times 16 MiB are 81,920 pages.
     assert (faults < 10_000) is kept
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked for huge pages")
+@pytest.mark.parametrize(
+    ("system", "before", "after"),
+    [
+        ("always [madvise] never", "", "glibc.malloc.hugetlb=1"),
+        ("always [madvise] never", "glibc.rtld.nns=4", "glibc.rtld.nns=4:glibc.malloc.hugetlb=1"),
+        ("always [madvise] never", "glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+        ("always madvise [never]", "", ""),
+        ("[always] madvise never", "", ""),
+    ],
+)
+def test_a_process_starts_anew_to_have_huge_pages(
+    system: str, before: str, after: str, tmp_path: Path
+) -> None:
+    enabled = tmp_path / "enabled"
+    enabled.write_text(system)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from training import machine\n"
+        "machine._HUGE_PAGES = Path(sys.argv[1])\n"
+        "print(os.getpid(), flush=True)\n"
+        "machine.use_huge_pages()\n"
+        "print(os.environ['GLIBC_TUNABLES'], *sys.argv[2:])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, enabled, "a word", "another"],
+        env={**os.environ, "GLIBC_TUNABLES": before, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *pids, last = done.stdout.splitlines()
+    assert last == f"{after} a word another"
+    # Anew, but for those who watch it the same process, and once only.
+    assert len(pids) == (2 if before != after else 1)
+    assert len(set(pids)) == 1

@@ -21,7 +21,7 @@ from tests.benchmarks.training.posts import SAMPLE, PostsError
 from tests.benchmarks.training.setting import Report, say
 from training import base_model, hardware
 from training.job import Precision
-from training.machine import settle_memory
+from training.machine import settle_memory, use_huge_pages
 
 _BAR = 10
 _POLICIES = (250, 1000)
@@ -109,4 +109,5 @@ def _row(one: Turns, ours: Turns) -> list[str]:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     typer.run(main)

@@ -106,6 +106,8 @@ def _environment(task: Task, folder: Path) -> dict[str, str]:
     environment |= {
         "OMP_NUM_THREADS": str(task.threads),
         "TOKENIZERS_PARALLELISM": "false",
+        # Overrule's trainer asks for huge pages by itself; so that no ratio is glibc's, all have them.
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_CACHE": str(folder / "datasets"),
         "PYTHONPATH": str(ROOT),
