@@ -39,6 +39,10 @@ _FEW_KEYS = 64
 """Over no more keys the gradients of bf16 states are computed in fp32, by one kernel: products of so few
 would be many small ones, which take up to four times as long."""
 
+_WORTH_A_CALL = 30_000
+"""Pairs of padded tokens for which the examples of a row are attended to in one call more: on a processor
+what a call takes beside them."""
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -57,9 +61,9 @@ class Segments:
         """Tokens of the longest example."""
         return max(self.lengths)
 
-    def slots(self, device: torch.device) -> Tensor:
-        """(T - P,) where each of the examples' tokens lies when every example is padded to the longest."""
-        return _slots(self, device)
+    def padding(self, device: torch.device, *, alike: bool = False) -> Padding:
+        """How the examples lie as batches of equal lengths: as one, or those of like lengths together."""
+        return _padding(self, alike, device)
 
     @cached_property
     def mask(self) -> Tensor:
@@ -67,13 +71,60 @@ class Segments:
         return shared_prefix_mask(self.prefix, self.lengths)
 
 
+@dataclass(frozen=True)
+class Padding:
+    """A row's examples as batches, each padded to its longest.
+
+    Attributes:
+        shapes: examples and tokens of the longest, n and l, of each batch.
+        slots: (T - P,) where each of the examples' tokens lies, all batches one behind another.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
+    slots: Tensor
+
+    def padded(self, states: Tensor) -> tuple[Tensor, ...]:
+        """The batches, each (n, H, l, d), of the examples' states, (1, H, T - P, d)."""
+        _, heads, _, size = states.shape
+        sizes = [count * longest for count, longest in self.shapes]
+        flat = states.new_zeros(sum(sizes), heads, size)
+        flat[self.slots] = states[0].transpose(0, 1)
+        parts = zip(torch.split(flat, sizes), self.shapes, strict=True)
+        return tuple(part.view(*shape, heads, size).transpose(1, 2) for part, shape in parts)
+
+    def unpadded(self, batches: Sequence[Tensor]) -> Tensor:
+        """Back again."""
+        flat = [batch.transpose(1, 2).flatten(0, 1) for batch in batches]
+        # One is not copied.
+        joined = flat[0] if len(flat) == 1 else torch.cat(flat)
+        return joined[self.slots].transpose(0, 1)[None]
+
+
 @lru_cache(maxsize=16)
-def _slots(segments: Segments, device: torch.device) -> Tensor:
+def _padding(segments: Segments, alike: bool, device: torch.device) -> Padding:
     """The same for all layers of a row, so that a GPU is sent it once."""
-    lengths = torch.tensor(segments.lengths)
-    starts = torch.arange(len(lengths)) * segments.longest
-    within = torch.cat([torch.arange(length) for length in segments.lengths])
-    return (torch.repeat_interleave(starts, lengths) + within).to(device)
+    lengths = segments.lengths
+    examples = list(range(len(lengths)))
+    batches = _parted(sorted(examples, key=lengths.__getitem__), lengths) if alike else [examples]
+    shapes = tuple((len(batch), max(lengths[example] for example in batch)) for batch in batches)
+    starts, start = [0] * len(lengths), 0
+    for batch, (count, longest) in zip(batches, shapes, strict=True):
+        for at, example in enumerate(batch):
+            starts[example] = start + at * longest
+        start += count * longest
+    slots = torch.cat([torch.arange(length) + at for length, at in zip(lengths, starts, strict=True)])
+    return Padding(shapes, slots.to(device))
+
+
+def _parted(by_length: list[int], lengths: Sequence[int]) -> list[list[int]]:
+    """Examples, the shortest first, in parts that each are worth a call of their own."""
+    longest = lengths[by_length[-1]]
+    saved = [at * (longest**2 - lengths[by_length[at - 1]] ** 2) for at in range(1, len(by_length))]
+    most = max(saved, default=0)
+    if most < _WORTH_A_CALL:
+        return [by_length]
+    at = saved.index(most) + 1
+    return _parted(by_length[:at], lengths) + _parted(by_length[at:], lengths)
 
 
 def shared_prefix_mask(prefix: int, lengths: Sequence[int]) -> Tensor:
@@ -193,8 +244,12 @@ class _Packed(torch.autograd.Function):
         row = _Forward(*_as_computed(query, key, value))
         output, lse = torch.empty_like(row.query), query.new_empty(query.shape[:3], dtype=torch.float32)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
-        own, own_lse = _kernel(_Forward(*(padded(states, segments) for states in row)), True, scale)
-        own, own_lse = unpadded(own, segments), unpadded(own_lse[..., None], segments)[..., 0]
+        padding = segments.padding(query.device, alike=True)
+        of_examples = (states[:, :, examples] for states in row)
+        batches = map(_Forward._make, zip(*map(padding.padded, of_examples), strict=True))
+        outputs, lses = zip(*(_kernel(batch, True, scale) for batch in batches), strict=True)
+        own = padding.unpadded(outputs)
+        own_lse = padding.unpadded([each[..., None] for each in lses])[..., 0]
         if segments.prefix:
             output[:, :, prefix], lse[:, :, prefix] = _kernel(row.block(prefix, prefix), True, scale)
             own, own_lse = merged(own, own_lse, *_kernel(row.block(examples, prefix), False, scale))
@@ -210,12 +265,17 @@ class _Packed(torch.autograd.Function):
         segments, scale = ctx.segments, ctx.scale
         row = _Backward(gradient, query, key, value, output, lse)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
+        padding = segments.padding(query.device, alike=True)
         # What pads a batch has neither output nor gradient, so it adds nothing; its log-sum-exp is 0.
-        batch = _Backward(*(padded(states, segments) for states in row._replace(lse=lse[..., None])))
-        own = _gradients(batch._replace(lse=batch.lse[..., 0]), True, scale)
+        states = row._replace(lse=lse[..., None])
+        batches = map(
+            _Backward._make, zip(*(padding.padded(each[:, :, examples]) for each in states), strict=True)
+        )
+        parts = [_gradients(batch._replace(lse=batch.lse[..., 0]), True, scale) for batch in batches]
+        own = list(map(padding.unpadded, zip(*parts, strict=True)))
         found = [part.new_empty(whole.shape) for whole, part in zip((query, key, value), own, strict=True)]
         for whole, part in zip(found, own, strict=True):
-            whole[:, :, examples] = unpadded(part, segments)
+            whole[:, :, examples] = part
         if segments.prefix:
             within = _gradients(row.block(prefix, prefix), True, scale)
             for whole, part in zip(found, within, strict=True):
@@ -232,21 +292,6 @@ def merged(output: Tensor, lse: Tensor, other: Tensor, other_lse: Tensor) -> tup
     share = torch.sigmoid(lse - other_lse)[..., None]
     mixed = torch.lerp(other.float(), output.float(), share).to(output.dtype)
     return mixed, torch.logaddexp(lse, other_lse)
-
-
-def padded(states: Tensor, segments: Segments) -> Tensor:
-    """The examples' states of a row, (1, H, T, d), as a batch of equal lengths, (n, H, longest, d)."""
-    _, heads, _, size = states.shape
-    batch = states.new_zeros(len(segments.lengths) * segments.longest, heads, size)
-    batch[segments.slots(states.device)] = states[0, :, segments.prefix :].transpose(0, 1)
-    return batch.view(len(segments.lengths), segments.longest, heads, size).transpose(1, 2)
-
-
-def unpadded(batch: Tensor, segments: Segments) -> Tensor:
-    """Back again: (n, H, longest, d) to (1, H, T - P, d)."""
-    count, heads, longest, size = batch.shape
-    states = batch.transpose(1, 2).reshape(count * longest, heads, size)
-    return states[segments.slots(batch.device)].transpose(0, 1)[None]
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from training.attention import Segments, attend, attend_under, merged, padded, unpadded
+from training.attention import Segments, attend, attend_under, merged
 
 if TYPE_CHECKING:
     from training.student import Student
@@ -92,7 +92,7 @@ class Fed:
         """(R, most tokens of a post, S) True where a token sees a slot; what fills up the batch sees all."""
         rows, segments = self.batch
         mask = self.sees.new_ones(len(rows) * segments.longest, self.sees.shape[1])
-        mask[segments.slots(mask.device)] = self.sees
+        mask[segments.padding(mask.device).slots] = self.sees
         return mask.view(len(rows), segments.longest, -1)
 
 
@@ -156,11 +156,11 @@ class Continuation:
 
     def _given_posts(self, query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """Each post over its own past."""
-        given = self._given
-        batch = [padded(states, given) for states in (query, key, value)]
-        self._kept.append((batch[1], batch[2]))
-        output, lse = attend(*batch, causal=True, scale=scale)
-        return unpadded(output, given), unpadded(lse[..., None], given)[..., 0]
+        padding = self._given.padding(query.device)
+        (queries,), (keys,), (values,) = map(padding.padded, (query, key, value))
+        self._kept.append((keys, values))
+        output, lse = attend(queries, keys, values, causal=True, scale=scale)
+        return padding.unpadded([output]), padding.unpadded([lse[..., None]])[..., 0]
 
     def _further_tokens(
         self, fed: Fed, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
@@ -173,10 +173,10 @@ class Continuation:
         if len(rows) < len(keys):
             keys, values = keys[rows], values[rows]
         seen = slice(fed.sees.shape[1])
-        output, lse = attend_under(
-            fed.mask, padded(query, segments), keys[:, :, seen], values[:, :, seen], scale
-        )
-        return unpadded(output, segments), unpadded(lse[..., None], segments)[..., 0]
+        padding = segments.padding(query.device)
+        (queries,) = padding.padded(query)
+        output, lse = attend_under(fed.mask, queries, keys[:, :, seen], values[:, :, seen], scale)
+        return padding.unpadded([output]), padding.unpadded([lse[..., None]])[..., 0]
 
     def _grow(self, slots: int) -> None:
         """Make room for so many slots in each row."""

@@ -31,9 +31,18 @@ def test_the_mask_is_the_one_that_is_drawn() -> None:
         (300, (70, 64, 1, 90, 33), 3, 1),
     ],
 )
+@pytest.mark.parametrize("worth", [1, 10**9])
 def test_output_and_gradients_equal_dense_attention(
-    prefix: int, lengths: tuple[int, ...], heads: int, key_heads: int
+    prefix: int,
+    lengths: tuple[int, ...],
+    heads: int,
+    key_heads: int,
+    worth: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Also with each length in a call of its own, and with all padded to the longest."""
+    monkeypatch.setattr(attention, "_WORTH_A_CALL", worth)
+    attention._padding.cache_clear()
     torch.manual_seed(0)
     segments = Segments(prefix, lengths)
     tokens = prefix + sum(lengths)
@@ -51,6 +60,24 @@ def test_output_and_gradients_equal_dense_attention(
         found.append([output.detach(), query.grad, key.grad, value.grad])
     for ours, dense in zip(*found, strict=True):
         torch.testing.assert_close(ours, dense, rtol=1e-4, atol=2e-5)
+
+
+def test_examples_of_like_lengths_are_padded_together() -> None:
+    lengths = (40, 400, 50, 45, 380)
+    as_one, alike = (
+        Segments(7, lengths).padding(torch.device("cpu"), alike=alike) for alike in (False, True)
+    )
+    assert as_one.shapes == ((5, 400),)
+    assert alike.shapes == ((3, 50), (2, 400))
+    states = torch.randn(1, 2, sum(lengths), 4)
+    short, long = alike.padded(states)
+    # From the shortest to the longest.
+    assert torch.equal(short[1, :, :45], states[0, :, 490:535]) and not short[1, :, 45:].any()
+    assert torch.equal(long[1], states[0, :, 40:440])
+    for padding in (as_one, alike):
+        assert torch.equal(padding.unpadded(padding.padded(states)), states)
+    # A call of its own for so little padding would take longer than it saves.
+    assert Segments(7, (40, 50)).padding(torch.device("cpu"), alike=True).shapes == ((2, 50),)
 
 
 @pytest.mark.parametrize(("scale", "heads"), [(0.125, 4), (0.3, 4), (0.125, 2)])
