@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from training.attention import Segments, attend, attend_under, merged
+from training.attention import attend, attend_under, merged
+from training.segments import Segments
 
 if TYPE_CHECKING:
     from training.student import Student

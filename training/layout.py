@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import torch
 
-from training.attention import Segments
 from training.prompt import Example
 from training.rows import rows_of, tokens_of
+from training.segments import Segments
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.attention import Segments
 from training.layout import PackedRow, pack
 from training.prompt import Example
+from training.segments import Segments
 
 _Text = Example | tuple[int, ...]
 """An example, or a prefix."""

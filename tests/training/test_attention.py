@@ -7,7 +7,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from training import attention, attention_products
-from training.attention import Segments, attend_under, packed_attention, shared_prefix_mask
+from training import segments as segments_module
+from training.attention import attend_under, packed_attention
+from training.segments import Segments, shared_prefix_mask
 
 
 def test_the_mask_is_the_one_that_is_drawn() -> None:
@@ -41,8 +43,8 @@ def test_output_and_gradients_equal_dense_attention(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also with each length in a call of its own, and with all padded to the longest."""
-    monkeypatch.setattr(attention, "_WORTH_A_CALL", worth)
-    attention._padding.cache_clear()
+    monkeypatch.setattr(segments_module, "_WORTH_A_CALL", worth)
+    segments_module._padding.cache_clear()
     torch.manual_seed(0)
     segments = Segments(prefix, lengths)
     tokens = prefix + sum(lengths)

@@ -22,8 +22,8 @@ from tests.benchmarks.training.posts import SAMPLE, PostsError, nearest, policy_
 from tests.benchmarks.training.setting import Setting
 from tests.benchmarks.training.start import start
 from tests.benchmarks.training.task import IGNORED, OtherTokensError, Task, Tokens, Turn, read_back
-from training.attention import shared_prefix_mask
 from training.prompt import Renderer
+from training.segments import shared_prefix_mask
 
 RANK = 4
 # Peft reads a name that transformers has since changed; the warning is for peft's authors.

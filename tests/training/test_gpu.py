@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from tests.training.conftest import examples_of, make_rows, write_job
-from training.attention import Segments, packed_attention
+from training.attention import packed_attention
 from training.job import Config
 from training.layout import pack
 from training.prompt import Renderer
 from training.run import run
+from training.segments import Segments
 from training.stop import Stop
 from training.student import new_student
 
