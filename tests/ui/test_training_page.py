@@ -190,7 +190,7 @@ def test_the_preference_step_is_a_switch_with_the_pairs_there_are(
     sqlite_database: Database, project: Project
 ) -> None:
     app = open_page("training")
-    assert "6 posts where people corrected the teacher." in shown(app)
+    assert "6 posts where people’s answer, imported or reviewed, overrules the teacher’s." in shown(app)
     app.toggle(key="preference").set_value(True).run()
     app.number_input(key="preference-beta").set_value(0.3).run()
     press(app, "Train")

@@ -83,7 +83,8 @@ def _counts(version_id: int) -> PairCounts:
 
 def _words(counts: PairCounts, pairs: int) -> str:
     if pairs:
-        return f"{numbers.things(pairs, 'post')} where people corrected the teacher."
+        posts = numbers.things(pairs, "post")
+        return f"{posts} where people’s answer, imported or reviewed, overrules the teacher’s."
     if counts.reasons:
         return (
             "People corrected reasons only; a student that learns labels only has nothing to prefer in them."
