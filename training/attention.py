@@ -26,7 +26,7 @@ from transformers.masking_utils import sdpa_mask
 
 from training.attention_products import product_gradients
 from training.machine import has_bf16_tiles
-from training.segments import Segments
+from training.segments import Padding, Segments
 
 NAME = "overrule"
 """What transformers calls this attention."""
@@ -84,6 +84,11 @@ def _forward(
         )
         return plain
     return output.transpose(1, 2).contiguous(), None
+
+
+def _padding(query: Tensor, segments: Segments) -> Padding:
+    # Whether further calls pay was measured on processors only.
+    return segments.padding(query.device, alike=not query.is_cuda)
 
 
 def packed_attention(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float) -> Tensor:
@@ -148,7 +153,7 @@ class _Packed(torch.autograd.Function):
         row = _Forward(*_as_computed(query, key, value))
         output, lse = torch.empty_like(row.query), query.new_empty(query.shape[:3], dtype=torch.float32)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
-        padding = segments.padding(query.device, alike=True)
+        padding = _padding(query, segments)
         of_examples = (states[:, :, examples] for states in row)
         batches = map(_Forward._make, zip(*map(padding.padded, of_examples), strict=True))
         outputs, lses = zip(*(_kernel(batch, True, scale) for batch in batches), strict=True)
@@ -169,7 +174,7 @@ class _Packed(torch.autograd.Function):
         segments, scale = ctx.segments, ctx.scale
         row = _Backward(gradient, query, key, value, output, lse)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
-        padding = segments.padding(query.device, alike=True)
+        padding = _padding(query, segments)
         # What pads a batch has neither output nor gradient, so it adds nothing; its log-sum-exp is 0.
         states = row._replace(lse=lse[..., None])
         batches = map(
