@@ -16,7 +16,8 @@ there are more than a few keys.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -143,6 +144,15 @@ class _Backward(NamedTuple):
         return _Backward(gradient, query, self.key[:, :, keys], self.value[:, :, keys], output, lse)
 
 
+_Row = TypeVar("_Row", _Forward, _Backward)
+
+
+def _batches(row: _Row, segments: Segments, padding: Padding) -> Iterator[_Row]:
+    """What of a row is its examples', batch by batch."""
+    of_examples = (padding.padded(states[:, :, segments.prefix :]) for states in row)
+    return (type(row)(*batch) for batch in zip(*of_examples, strict=True))
+
+
 class _Packed(torch.autograd.Function):
     """Attention of a row in its two parts."""
 
@@ -154,11 +164,8 @@ class _Packed(torch.autograd.Function):
         output, lse = torch.empty_like(row.query), query.new_empty(query.shape[:3], dtype=torch.float32)
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
         padding = _padding(query, segments)
-        of_examples = (states[:, :, examples] for states in row)
-        batches = map(_Forward._make, zip(*map(padding.padded, of_examples), strict=True))
-        outputs, lses = zip(*(_kernel(batch, True, scale) for batch in batches), strict=True)
-        own = padding.unpadded(outputs)
-        own_lse = padding.unpadded([each[..., None] for each in lses])[..., 0]
+        parts = [_kernel(batch, True, scale) for batch in _batches(row, segments, padding)]
+        own, own_lse = map(padding.unpadded, zip(*parts, strict=True))
         if segments.prefix:
             output[:, :, prefix], lse[:, :, prefix] = _kernel(row.block(prefix, prefix), True, scale)
             own, own_lse = merged(own, own_lse, *_kernel(row.block(examples, prefix), False, scale))
@@ -176,11 +183,7 @@ class _Packed(torch.autograd.Function):
         prefix, examples = slice(segments.prefix), slice(segments.prefix, None)
         padding = _padding(query, segments)
         # What pads a batch has neither output nor gradient, so it adds nothing; its log-sum-exp is 0.
-        states = row._replace(lse=lse[..., None])
-        batches = map(
-            _Backward._make, zip(*(padding.padded(each[:, :, examples]) for each in states), strict=True)
-        )
-        parts = [_gradients(batch._replace(lse=batch.lse[..., 0]), True, scale) for batch in batches]
+        parts = [_gradients(batch, True, scale) for batch in _batches(row, segments, padding)]
         own = list(map(padding.unpadded, zip(*parts, strict=True)))
         found = [part.new_empty(whole.shape) for whole, part in zip((query, key, value), own, strict=True)]
         for whole, part in zip(found, own, strict=True):

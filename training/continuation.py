@@ -161,7 +161,7 @@ class Continuation:
         (queries,), (keys,), (values,) = map(padding.padded, (query, key, value))
         self._kept.append((keys, values))
         output, lse = attend(queries, keys, values, causal=True, scale=scale)
-        return padding.unpadded([output]), padding.unpadded([lse[..., None]])[..., 0]
+        return padding.unpadded([output]), padding.unpadded([lse])
 
     def _further_tokens(
         self, fed: Fed, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float
@@ -177,7 +177,7 @@ class Continuation:
         padding = segments.padding(query.device)
         (queries,) = padding.padded(query)
         output, lse = attend_under(fed.mask, queries, keys[:, :, seen], values[:, :, seen], scale)
-        return padding.unpadded([output]), padding.unpadded([lse[..., None]])[..., 0]
+        return padding.unpadded([output]), padding.unpadded([lse])
 
     def _grow(self, slots: int) -> None:
         """Make room for so many slots in each row."""

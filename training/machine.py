@@ -27,7 +27,9 @@ _MALLOPT = {_TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * MEGABYTE, _MMAP_THRESHOLD
 """By the numbers of glibc's malloc.h: when to give memory back, how much to take at once beyond what
 is asked for, and from which size on memory lies apart and is always given back."""
 
-_TUNABLES = "GLIBC_TUNABLES"
+TUNABLES = "GLIBC_TUNABLES"
+"""The variable from which glibc takes how it is to work, before a process begins."""
+
 _IN_HUGE_PAGES = "glibc.malloc.hugetlb"
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -82,20 +84,29 @@ def free_memory() -> int:
     return free if limit is None else min(free, limit)
 
 
+def with_huge_pages(tunables: str) -> str:
+    """What `TUNABLES` says, asking for huge pages too unless it speaks of them already."""
+    if _IN_HUGE_PAGES in tunables:
+        return tunables
+    return ":".join(filter(None, (tunables, f"{_IN_HUGE_PAGES}=1")))
+
+
 def use_huge_pages() -> None:
     """Start this process anew with its memory in huge pages, where the system gives them to who asks.
 
     A step reads hundreds of megabytes once; in pages of 4 KB the processor spends much of that on
     finding them, most of all in a virtual machine. glibc (from 2.35 on) asks for huge ones where its
-    environment said so before the process began, and at no other time. To be called first of all.
+    environment said so before the process began, and at no other time. To be called first of all,
+    when the second start takes a twentieth of a second.
     """
     if platform.libc_ver()[0] != "glibc" or not _HUGE_PAGES.is_file():
         return
-    tunables = os.environ.get(_TUNABLES, "")
+    tunables = os.environ.get(TUNABLES, "")
+    wanted = with_huge_pages(tunables)
     # Where all processes get them, or none does, there is nothing to ask for.
-    if _IN_HUGE_PAGES in tunables or "[madvise]" not in _HUGE_PAGES.read_text():
+    if wanted == tunables or "[madvise]" not in _HUGE_PAGES.read_text():
         return
-    os.environ[_TUNABLES] = ":".join(filter(None, (tunables, f"{_IN_HUGE_PAGES}=1")))
+    os.environ[TUNABLES] = wanted
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -53,13 +53,13 @@ class Padding:
     slots: Tensor
 
     def padded(self, states: Tensor) -> tuple[Tensor, ...]:
-        """The batches, each (n, H, l, d), of the examples' states, (1, H, T - P, d)."""
-        _, heads, _, size = states.shape
+        """The batches, each (n, H, l, …), of the examples' states, (1, H, T - P, …)."""
+        by_token = states[0].transpose(0, 1)
         sizes = [count * longest for count, longest in self.shapes]
-        flat = states.new_zeros(sum(sizes), heads, size)
-        flat[self.slots] = states[0].transpose(0, 1)
+        flat = states.new_zeros(sum(sizes), *by_token.shape[1:])
+        flat[self.slots] = by_token
         parts = zip(torch.split(flat, sizes), self.shapes, strict=True)
-        return tuple(part.view(*shape, heads, size).transpose(1, 2) for part, shape in parts)
+        return tuple(part.view(*shape, *part.shape[1:]).transpose(1, 2) for part, shape in parts)
 
     def unpadded(self, batches: Sequence[Tensor]) -> Tensor:
         """Back again."""

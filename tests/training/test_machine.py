@@ -11,8 +11,6 @@ import pytest
 from training.hardware import peak_flops
 from training.machine import _cgroup_quota, _cgroup_room, first_gpu, free_memory, usable_cores
 
-ROOT = Path(__file__).parents[2]
-
 
 def group(folder: Path, **files: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,8 +136,7 @@ def test_a_process_starts_anew_to_have_huge_pages(
 ) -> None:
     enabled = tmp_path / "enabled"
     enabled.write_text(system)
-    script = tmp_path / "script.py"
-    script.write_text(
+    script = (
         "import os, sys\n"
         "from pathlib import Path\n"
         "from training import machine\n"
@@ -149,8 +146,8 @@ def test_a_process_starts_anew_to_have_huge_pages(
         "print(os.environ['GLIBC_TUNABLES'], *sys.argv[2:])\n"
     )
     done = subprocess.run(
-        [sys.executable, script, enabled, "a word", "another"],
-        env={**os.environ, "GLIBC_TUNABLES": before, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", script, enabled, "a word", "another"],
+        env={**os.environ, "GLIBC_TUNABLES": before},
         capture_output=True,
         text=True,
         check=True,

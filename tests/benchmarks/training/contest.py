@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.benchmarks.training.posts import ROOT
 from tests.benchmarks.training.task import Task, Tokens, Turn
+from training.machine import TUNABLES, with_huge_pages
 
 LOSS_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
 """How far a first step's loss may lie from the reference, of itself: fp32's rounding, and bf16's."""
@@ -107,7 +108,7 @@ def _environment(task: Task, folder: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": str(task.threads),
         "TOKENIZERS_PARALLELISM": "false",
         # Overrule's trainer asks for huge pages by itself; so that no ratio is glibc's, all have them.
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        TUNABLES: with_huge_pages(os.environ.get(TUNABLES, "")),
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_CACHE": str(folder / "datasets"),
         "PYTHONPATH": str(ROOT),
