@@ -19,8 +19,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_SCORES = 1 << 20
-"""Scores in flight: what is computed of so many, twice in bf16, stays in a processor's cache."""
+from training.machine import has_bf16_tiles
+
+_SCORES = 1 << (22 if has_bf16_tiles() else 20)
+"""Scores in flight: twice in bf16, so many stay in a processor's cache. Units for tiles multiply larger
+matrices so much faster that what lies farther away is the smaller loss."""
 
 _PARTS = 3
 """Numbers of 8 bits that hold the 24 of an fp32."""

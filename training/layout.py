@@ -7,15 +7,16 @@
 
 Positions of each example go on from the prefix, so every token is computed as if its example
 stood alone. The prefix' own states do not depend on the examples; hence loss and gradients equal
-those of one example at a time, the prefix is computed once a row, and there is no padding.
+those of one example at a time, the prefix is computed once a row, and no example is padded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch.nn import functional
 
 from training.prompt import Example
 from training.rows import rows_of, tokens_of
@@ -43,6 +44,18 @@ class PackedRow:
     targets: torch.Tensor
     weights: torch.Tensor | None
     examples: tuple[Example, ...]
+
+    def filled(self, multiple: int) -> PackedRow:
+        """The same with tokens behind it that nobody sees, so that their number is a multiple."""
+        missing = -len(self.ids) % multiple
+        if not missing:
+            return self
+        return replace(
+            self,
+            ids=functional.pad(self.ids, (0, missing)),
+            positions=functional.pad(self.positions, (0, missing)),
+            segments=Segments(self.segments.prefix, (*self.segments.lengths, missing)),
+        )
 
     def to(self, device: torch.device) -> PackedRow:
         """The same row on a device."""

@@ -33,6 +33,7 @@ class LowerLayers:
         frozen: how many layers lie below the lowest that learns; at least 1.
         groups: all examples that will be asked for, in the company in which each is computed.
         row_tokens: gives the tokens to a row, which shrink where memory runs out.
+        row_multiple: tokens to a multiple of which rows are filled up.
         device: where to compute.
 
     Attributes:
@@ -46,6 +47,7 @@ class LowerLayers:
         groups: Sequence[Sequence[Example]],
         *,
         row_tokens: Callable[[], int],
+        row_multiple: int,
         device: torch.device,
     ) -> None:
         self._decoder = decoder
@@ -54,6 +56,7 @@ class LowerLayers:
         # One layer more than is needed: its input is what is looked for, whatever norm comes after.
         self._lower = torch.nn.ModuleList(list(decoder.layers)[: frozen + 1])
         self._row_tokens = row_tokens
+        self._row_multiple = row_multiple
         self._device = device
         self._group = {example: group for group in groups for example in group}
         self._kept: dict[_Text, Tensor] = {}
@@ -85,12 +88,12 @@ class LowerLayers:
         return torch.cat([self._kept[text] for text in texts])[None]
 
     def _compute(self, group: Sequence[Example]) -> None:
-        for packed in pack(group, self._row_tokens()):
-            row = packed.to(self._device)
+        for row in pack(group, self._row_tokens()):
+            laid = row.filled(self._row_multiple).to(self._device)
             states = self._computed(
-                input_ids=row.ids[None], position_ids=row.positions[None], segments=row.segments
+                input_ids=laid.ids[None], position_ids=laid.positions[None], segments=laid.segments
             )
-            own = torch.split(states[row.segments.prefix :], list(row.segments.lengths))
+            own = torch.split(states[row.segments.prefix : len(row.ids)], list(row.segments.lengths))
             # Copies, because a part would hold on to the whole row.
             self._kept |= {example: part.clone() for example, part in zip(row.examples, own, strict=True)}
 

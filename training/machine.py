@@ -33,8 +33,8 @@ TUNABLES = "GLIBC_TUNABLES"
 _IN_HUGE_PAGES = "glibc.malloc.hugetlb"
 _HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
-_KERNELS = 64
-"""More than a row's forward and backward pass take, so that its layers share them."""
+_KERNELS = 128
+"""As many as the forward and backward passes of rows of a few lengths take."""
 
 
 def usable_cores() -> int:
@@ -129,11 +129,11 @@ def keep_freed_memory() -> None:
 
 
 def keep_few_kernels() -> None:
-    """Have oneDNN keep the kernels of the last few rows only; to be called before its first product.
+    """Have oneDNN keep the kernels of a few lengths of rows only; to be called before its first product.
 
-    It compiles one for every shape that it meets, and rows differ in length, so that its usual
-    1,024 are never used again but by chance: they took 400 MB in the first 30 steps of one
-    measured, and those steps were no faster for it.
+    It compiles one for every shape that it meets. Rows that are filled up have few lengths; of the
+    rest (learned tokens, posts that are scored) its usual 1,024 are never used again but by chance.
+    They took 400 MB in the first 30 steps of one measured, and those steps were no faster for it.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KERNELS))
 

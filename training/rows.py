@@ -9,6 +9,10 @@ from training.prompt import Example
 LARGEST_ROW = {"cpu": 4096, "cuda": 16384}
 """Tokens in one packed row where memory allows it; longer rows compute the prefix less often."""
 
+FILLED_TO = 32
+"""Rows of bf16 numbers on a processor are filled up to a multiple of so many tokens. Products of such
+matrices are compiled for each length, and a small step spent a fifth of its time on that."""
+
 SCORED_TOKENS = {"cpu": 8192, "cuda": 32768}
 """The same for scoring, were all branches of the tree of answers computed; few are."""
 

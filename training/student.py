@@ -36,7 +36,7 @@ from training.lower import LowerLayers
 from training.norm import use_lean_norms
 from training.prompt import Example
 from training.quantized import nf4, require_4bit
-from training.rows import HEAD_ROWS, LARGEST_ROW, SCORED_TOKENS, WRITTEN_AT_ONCE
+from training.rows import FILLED_TO, HEAD_ROWS, LARGEST_ROW, SCORED_TOKENS, WRITTEN_AT_ONCE
 from training.targets import check_ranks, check_targets
 
 _log = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ class Student:
         self.device = device
         self._causal = model.get_base_model() if isinstance(model, PeftModel) else model
         self.row_tokens = LARGEST_ROW[device.type]
+        self.row_multiple = FILLED_TO if device.type == "cpu" and self.dtype == torch.bfloat16 else 1
         self._lower: LowerLayers | None = None
         self.scored_tokens = SCORED_TOKENS[device.type]
         self.written_at_once = WRITTEN_AT_ONCE[self.dtype.itemsize]
@@ -116,21 +117,22 @@ class Student:
 
     def hidden(self, row: PackedRow) -> Tensor:
         """The last hidden states of a row, (T, D)."""
-        row = row.to(self.device)
+        laid = row.filled(self.row_multiple).to(self.device)
         common = {
-            "position_ids": row.positions[None],
+            "position_ids": laid.positions[None],
             "attention_mask": _unread_mask(self.device),
-            "segments": row.segments,
+            "segments": laid.segments,
             "use_cache": False,
         }
         decoder = self.decoder
+        tokens = len(row.ids)
         if self._lower is not None and row in self._lower:
-            given = self._lower.input_above(row)
+            given = functional.pad(self._lower.input_above(row), (0, 0, 0, len(laid.ids) - tokens))
             with self._lower.left_out():
                 output = decoder(inputs_embeds=given, **common)
         else:
-            output = decoder(input_ids=row.ids[None], **common)
-        states: Tensor = output.last_hidden_state[0]
+            output = decoder(input_ids=laid.ids[None], **common)
+        states: Tensor = output.last_hidden_state[0, :tokens]
         return states
 
     @property
@@ -178,6 +180,7 @@ class Student:
             frozen,
             groups,
             row_tokens=lambda: self.row_tokens,
+            row_multiple=self.row_multiple,
             device=self.device,
         )
         row = next(pack(groups[0][:1], self.row_tokens))

@@ -18,6 +18,7 @@ from training.loop import Loop
 from training.objective import Teaching
 from training.progress import Reporter
 from training.prompt import Example, Renderer
+from training.rows import FILLED_TO
 from training.stop import Stop
 from training.student import Student, new_student
 
@@ -97,9 +98,11 @@ def test_bf16_learns_what_fp32_learns(tiny: Path, renderer: Renderer) -> None:
     assert torch.nn.functional.cosine_similarity(*found, dim=0) > 0.99
 
 
+@pytest.mark.parametrize("multiple", [1, 128])
 def test_packed_loss_and_gradients_equal_plain_hugging_face(
-    student: Student, examples: list[Example], tmp_path: Path
+    student: Student, examples: list[Example], tmp_path: Path, multiple: int
 ) -> None:
+    student.row_multiple = multiple
     loss = plain_loss(student, examples)
     torch.autograd.backward(loss)
     plain = gradients(student)
@@ -109,6 +112,20 @@ def test_packed_loss_and_gradients_equal_plain_hugging_face(
     assert any(len(row.ids) > 250 for row in pack(examples, student.row_tokens))
     for name, gradient in plain.items():
         torch.testing.assert_close(packed[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_row_is_filled_up_behind_its_examples(tiny: Path, examples: list[Example]) -> None:
+    row = next(pack(examples[:3], 4096))
+    filled = row.filled(128)
+    assert len(row.ids) % 128 and len(filled.ids) % 128 == 0
+    assert filled.segments.lengths[:-1] == row.segments.lengths
+    assert not filled.segments.mask[: len(row.ids), len(row.ids) :].any()
+    assert torch.equal(filled.learned_from, row.learned_from)
+    assert filled.filled(128) is filled
+    # Only where products are compiled for each length.
+    plain = new_student(tiny, CONFIG, torch.device("cpu"), "tiny")
+    assert plain.row_multiple == 1
+    assert Student(plain.model.to(torch.bfloat16), plain.device).row_multiple == FILLED_TO
 
 
 def test_weighted_examples_equal_plain_hugging_face_by_their_weights(

@@ -38,10 +38,12 @@ def loss_and_gradients(student: Student, batch: list[Example]) -> list[torch.Ten
     return found
 
 
-def test_loss_and_gradients_stay_what_they_are(tiny: Path, examples: list[Example]) -> None:
+@pytest.mark.parametrize("multiple", [1, 128])
+def test_loss_and_gradients_stay_what_they_are(tiny: Path, examples: list[Example], multiple: int) -> None:
     student = student_of(tiny)
     same = [example for example in examples if example.prefix == examples[0].prefix]
     plain = loss_and_gradients(student, same[2:6])
+    student.row_multiple = multiple
     assert student.keep_lower([same[:4], same[4:]])
     for kept, before in zip(loss_and_gradients(student, same[2:6]), plain, strict=True):
         torch.testing.assert_close(kept, before, rtol=1e-4, atol=1e-6)
