@@ -86,20 +86,23 @@ class EvaluationRepository:
             .limit(1)
         )
 
-    def newest_of_each(self, project_id: int, set_id: int) -> list[tuple[Evaluation, Run | None]]:
-        """Each model's newest evaluation on a set, with the run that it is of."""
+    def newest_of_each(
+        self, project_id: int, set_id: int
+    ) -> list[tuple[Evaluation, Run | None, DatasetVersion | None]]:
+        """Each model's newest evaluation on a set, with the run that it is of and what that learned from."""
         newest = (
             select(func.max(Evaluation.id))
             .where(Evaluation.project_id == project_id, Evaluation.set_id == set_id)
             .group_by(Evaluation.model_kind, Evaluation.run_id, Evaluation.model, Evaluation.inference)
         )
         rows = self._session.execute(
-            select(Evaluation, Run)
+            select(Evaluation, Run, DatasetVersion)
             .outerjoin(Run, Run.id == Evaluation.run_id)
+            .outerjoin(DatasetVersion, DatasetVersion.id == Run.dataset_version_id)
             .where(Evaluation.id.in_(newest))
             .order_by(Evaluation.id.desc())
         )
-        return [(evaluation, run) for evaluation, run in rows]
+        return [(evaluation, run, version) for evaluation, run, version in rows]
 
     def run_number(self, run_id: int) -> int | None:
         """The number of a run within its project."""

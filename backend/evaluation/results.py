@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind, Outcome
 
 ANY = "*"
@@ -222,12 +223,21 @@ class Reliability:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """What a student learned from: the number of a dataset version and its handling, under a seed."""
+
+    version: int
+    handling: Handling
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRow:
     """One model's line in a set's table: its newest evaluation on it.
 
     `inference` is how it was asked, "direct" or "reasoned"; None as it is asked by itself, which is
     for the label only where it was taught `both`. `violations` of the posts break a rule; of the others
-    it flags the share `false_alarms`, None where there are none.
+    it flags the share `false_alarms`, None where there are none. `learned` is a run's.
     """
 
     evaluation_id: int
@@ -253,6 +263,7 @@ class ModelRow:
     created_at: datetime
     inference: str | None = None
     both: bool = False
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True, slots=True)

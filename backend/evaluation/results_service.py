@@ -61,18 +61,19 @@ class ResultsService:
         evaluations = self._evaluations.newest_of_each(project_id, set_id)
         # Without a champion run it is the base model that counts: the one scored last.
         base_id = max(
-            (one.id for one, _ in evaluations if one.model_kind is ModelKind.BASE and one.inference is None),
+            (one.id for one, *_ in evaluations if one.model_kind is ModelKind.BASE and one.inference is None),
             default=None,
         )
         rows = [
             model_row(
                 evaluation,
                 run,
+                version,
                 champion=evaluation.id == base_id
                 if champion_run_id is None
                 else evaluation.run_id == champion_run_id and evaluation.inference is None,
             )
-            for evaluation, run in evaluations
+            for evaluation, run, version in evaluations
         ]
         champions = None if champion_run_id is None else self._evaluations.version_number(champion_run_id)
         return sorted(without_older_baselines(rows, champions), key=headline, reverse=True)

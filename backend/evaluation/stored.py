@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from backend.db.models import Evaluation, EvaluationSet, Run
+from backend.db.models import DatasetVersion, Evaluation, EvaluationSet, Run
 from backend.db.models.evaluation import ModelKind
 from backend.evaluation import naming
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.judged import Judged, membership
 from backend.evaluation.mapping import LabelMap
-from backend.evaluation.results import Metrics, ModelRow
+from backend.evaluation.results import Learned, Metrics, ModelRow
 from backend.evaluation.said import Said
 
 _METRICS = TypeAdapter(Metrics)
@@ -77,8 +77,10 @@ def prediction_rows(said: Said) -> Iterator[dict[str, Any]]:
         }
 
 
-def model_row(evaluation: Evaluation, run: Run | None, *, champion: bool) -> ModelRow:
-    """An evaluation's line in the table."""
+def model_row(
+    evaluation: Evaluation, run: Run | None, version: DatasetVersion | None, *, champion: bool
+) -> ModelRow:
+    """An evaluation's line in the table; of a student's with its run and the version that it learned from."""
     metrics = read_metrics(evaluation)
     of_any = metrics.any_violation
     harmless = metrics.posts - of_any.support
@@ -108,6 +110,7 @@ def model_row(evaluation: Evaluation, run: Run | None, *, champion: bool) -> Mod
         created_at=evaluation.created_at,
         inference=evaluation.inference,
         both=run is not None and run.config.get("answers") == "both",
+        learned=Learned(version.number, version.handling, run.seed) if run and version else None,
     )
 
 

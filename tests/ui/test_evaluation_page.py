@@ -61,6 +61,7 @@ def test_two_models_stand_side_by_side(sqlite_database: Database, project: Proje
     said = shown(app)
     assert "Run 1 is better than the base model" in said
     assert '<span class="ov-tag">champion</span>' in said
+    assert re.search(r"Run 1.{0,40}version 1 \(\w+\), seed 0", said)
     assert len(app.get("vega_lite_chart")) == 3
     assert "Can its probabilities be taken at their word?" in {one.label for one in app.expander}
     for figure in ("AUROC", "Brier", "ECE"):

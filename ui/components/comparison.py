@@ -18,7 +18,8 @@ from backend.evaluation.results import (
     ModelRow,
 )
 from backend.evaluation.results_service import ResultsService
-from ui.components import figures, numbers, text
+from ui.components import figures, numbers, text, words
+from ui.components.rows import faint
 
 _CHAMPION = Markup(' <span class="ov-tag">champion</span>')
 _SENTENCE = Markup('<div class="ov-follows {}">{}</div>')
@@ -70,7 +71,8 @@ _CATEGORIES = (
 def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
     """Each model's headline figures with their intervals, and what needs no model; the champion is marked.
 
-    A student that was asked in two ways has two lines, which say how.
+    A student that was asked in two ways has two lines, which say how. Under each student's name stands what
+    it learned from, for a number alone tells nobody which of twenty it is.
     """
     # What no model has a figure of on this set would only take the room of what they have.
     columns = [
@@ -78,7 +80,7 @@ def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
         for column in (_YES_NO if yes_no else _CATEGORIES)
         if any(column.figure(row) is not None for row in rows)
     ]
-    names = [text.literal(in_a_table(row)) + (_CHAMPION if row.champion else "") for row in rows]
+    names = [_name(row) for row in rows]
     text.show(
         figures.table(
             ["Model", *(column.head for column in columns)],
@@ -92,6 +94,16 @@ def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
     )
     if said := yardstick(rows):
         st.caption(text.label(said))
+
+
+def _name(row: ModelRow) -> Markup:
+    name = text.literal(in_a_table(row)) + (_CHAMPION if row.champion else Markup(""))
+    if row.learned is None:
+        return name
+    of = row.learned
+    return (
+        name + Markup("<br>") + faint(f"version {of.version} ({words.handling(of.handling)}), seed {of.seed}")
+    )
 
 
 def compared(service: ResultsService, a_id: int, b_id: int) -> Comparison:
@@ -111,11 +123,11 @@ def beside_regression(evaluation_id: int) -> None:
     if beside is None:
         return
     _, overall = beside.headline
-    words = regression_sentence(in_a_sentence(beside.a_name, ModelKind.RUN), beside)
+    said = regression_sentence(in_a_sentence(beside.a_name, ModelKind.RUN), beside)
     if overall.clear and (overall.difference or 0) > 0:
-        st.caption(text.label(words))
+        st.caption(text.label(said))
     else:
-        st.warning(f"{text.label(words)} A regression costs nothing to run.", icon=":material/functions:")
+        st.warning(f"{text.label(said)} A regression costs nothing to run.", icon=":material/functions:")
 
 
 def sentence(found: Comparison) -> None:

@@ -22,13 +22,14 @@ from backend.db.models import (
     TeacherAnswer,
 )
 from backend.db.models.content import Split
+from backend.db.models.curation import Handling
 from backend.db.models.evaluation import ModelKind, Outcome
 from backend.errors import InvalidInputError, NotFoundError
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.comparison import invalid_sentence
 from backend.evaluation.judging import Kept, Knows
 from backend.evaluation.naming import in_a_table, pick
-from backend.evaluation.results import ANY, PostKind, Reasons
+from backend.evaluation.results import ANY, Learned, PostKind, Reasons
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.evaluation.set_repository import SetRepository
@@ -340,6 +341,7 @@ def test_the_table_has_each_models_newest_line_and_the_champion(database: Databa
             ("Base model", base.id, True),
         ]
         best = table[0]
+        assert [row.learned for row in table] == [Learned(1, Handling.REVIEW, 0), None]
         assert (best.macro_f1, best.micro_f1, best.macro_auprc, best.any_f1, best.exact_match) == (1,) * 5
         assert best.macro_f1_interval is not None
         # Of the two harmless posts the base model flags one.
