@@ -24,7 +24,7 @@ from training.job import Config
 from training.machine import has_bf16_units
 from training.policy import label_sets
 from training.prompt import Example, Form, Renderer
-from training.rows import HEAD_ROWS, LARGEST_ROW, rows_of, tokens_of
+from training.rows import HEAD_ROWS, LARGEST_ROW, SCORED_TOKENS, WRITTEN_AT_ONCE, rows_of, tokens_of
 
 Device = Literal["cpu", "cuda"]
 
@@ -56,6 +56,7 @@ class Shape:
         layers: how many there are.
         linears: the linear layers of the uppermost one; the others have the same.
         attention: heads times the size of one.
+        keys: the same of the heads of keys, of which several heads may share one.
         hidden, vocabulary: the sides of the head.
         weights: all of the model's.
         context: the longest sequence that it was made for; None where that is not said.
@@ -64,6 +65,7 @@ class Shape:
     layers: int
     linears: tuple[Linear, ...]
     attention: int
+    keys: int
     hidden: int
     vocabulary: int
     weights: int
@@ -93,10 +95,13 @@ class Shape:
         linears = tuple(of_layers[max(of_layers)])
         hidden = _first(config, "hidden_size", "n_embd", "d_model") or min(linears[0].sides)
         heads = _first(config, "num_attention_heads", "n_head")
+        attention = heads * (config.get("head_dim") or hidden // heads) if heads else hidden
+        key_heads = _first(config, "num_key_value_heads")
         return cls(
             layers=len(of_layers),
             linears=linears,
-            attention=heads * (config.get("head_dim") or hidden // heads) if heads else hidden,
+            attention=attention,
+            keys=attention * key_heads // heads if heads and key_heads else attention,
             hidden=hidden,
             vocabulary=_first(config, "vocab_size") or max(map(max, sides.values())),
             weights=sum(math.prod(shape) for shape in sides.values()),
@@ -308,8 +313,12 @@ _FLOAT = 4
 _PROCESS = 500e6
 """Bytes of a process that has loaded Python, torch and transformers, and nothing else."""
 
-_KERNELS = 250e6
-"""Bytes of what is compiled for a processor as rows of new lengths come, and of gaps between what is used."""
+_KERNELS = 450e6
+"""Bytes of what is compiled for a processor as rows of new lengths come, and of gaps between what is used,
+which huge pages make larger: as much as 38 fine-tunes took beyond the rest of the formula."""
+
+_WRITTEN_TOKENS = 256
+"""Of a post and the reason behind it, where it is long: 192 are the most that a reason has."""
 
 _KEPT_FOR_GRADIENTS = 1.5
 """Each linear layer's input and output are kept for the backward pass, and about half as much of what
@@ -349,13 +358,26 @@ def peak_memory(shape: Shape, config: Config, longest: int, device: Device) -> f
         return fixed + max(kept, _scoring_bytes(shape, config, device))
     # A checkpoint's copy of weights, moments and best weights, and its written form.
     copies = 2 * 4 * _FLOAT * learned
-    return _PROCESS + _KERNELS + fixed + max(kept, copies) + _scoring_bytes(shape, config, device)
+    scoring = _scoring_bytes(shape, config, device) + _posts_bytes(shape, config)
+    return _PROCESS + _KERNELS + fixed + max(kept, copies) + scoring
 
 
 def _scoring_bytes(shape: Shape, config: Config, device: Device) -> float:
     """Logits of a call of the head and their exponentials in fp32, and the head itself where it is not."""
     head = 0 if _float(config, device) == _FLOAT else _FLOAT * shape.hidden
     return (2 * _FLOAT * HEAD_ROWS + head) * shape.vocabulary
+
+
+def _posts_bytes(shape: Shape, config: Config) -> float:
+    """Keys and values of the posts that a processor scores at once, and the states of a layer.
+
+    Keys and values are there twice while posts are gone on with. Where a reason is written first, more of
+    them are kept. A GPU's share was not measured; there rows are made smaller where they do not fit.
+    """
+    number, scored = _float(config, "cpu"), SCORED_TOKENS["cpu"]
+    written = WRITTEN_AT_ONCE[number] * _WRITTEN_TOKENS if config.answers == "reasoned" else 0
+    of_a_layer = sum(sum(linear.sides) for linear in shape.linears)
+    return number * (2 * shape.layers * shape.keys * max(2 * scored, written) + scored * of_a_layer)
 
 
 def row_budget(shape: Shape, config: Config, device: Device, free: float) -> int:

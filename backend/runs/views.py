@@ -47,7 +47,7 @@ class Estimate:
         pace: what the time is told from, "run 2" or "a measurement".
         pace_alike: whether that had settings which go as fast.
         memory: bytes at the peak, of the GPU where there is one, else of the process.
-        memory_measured: whether an earlier job's peak is in it; else it is a rough figure.
+        memory_measured: whether an earlier run's peak is in it; else it is a rough figure.
     """
 
     examples: int

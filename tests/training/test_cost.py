@@ -163,6 +163,17 @@ def test_a_row_is_as_long_as_half_of_the_memory_allows(tiny: Path) -> None:
     assert row_budget(shape, config, "cpu", 0) == 512
 
 
+def test_posts_that_are_scored_take_memory_and_more_where_they_are_written_of(tiny: Path) -> None:
+    shape = Shape.read(tiny)
+    assert 0 < shape.keys <= shape.attention
+    direct, reasoned = (
+        peak_memory(shape, Config(precision="float32", answers=answers), 0, "cpu")
+        for answers in ("direct", "reasoned")
+    )
+    # 128 posts of 256 tokens in place of 8,192 tokens that are there twice, keys and values in each layer.
+    assert reasoned - direct == 4 * 2 * shape.layers * shape.keys * (128 * 256 - 2 * 8192)
+
+
 def test_scoring_counts_the_prefix_once_and_the_tree_behind_each_post(renderer: Renderer) -> None:
     tree = answer_tree(renderer, "direct", 2)
     nodes = answer_nodes(renderer, "direct")
