@@ -525,7 +525,8 @@ def test_before_a_run_the_page_says_what_it_takes_and_measures_the_speed(
     said = shown(app)
     assert "About **" in said
     assert "at the pace of a measurement" in said
-    assert "roughly" not in said
+    # It is over before memory is at its peak.
+    assert "roughly" in said
     assert not any(button.label == "Measure speed" for button in app.button)
 
 
