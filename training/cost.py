@@ -24,7 +24,15 @@ from training.job import Config
 from training.machine import has_bf16_units
 from training.policy import label_sets
 from training.prompt import Example, Form, Renderer
-from training.rows import HEAD_ROWS, LARGEST_ROW, SCORED_TOKENS, WRITTEN_AT_ONCE, rows_of, tokens_of
+from training.rows import (
+    HEAD_ROWS,
+    LARGEST_ROW,
+    REASON_TOKENS,
+    SCORED_TOKENS,
+    WRITTEN_AT_ONCE,
+    rows_of,
+    tokens_of,
+)
 
 Device = Literal["cpu", "cuda"]
 
@@ -317,8 +325,8 @@ _KERNELS = 450e6
 """Bytes of what is compiled for a processor as rows of new lengths come, and of gaps between what is used,
 which huge pages make larger: as much as 38 fine-tunes took beyond the rest of the formula."""
 
-_WRITTEN_TOKENS = 256
-"""Of a post and the reason behind it, where it is long: 192 are the most that a reason has."""
+_POST_TOKENS = 64
+"""Of a post that a reason is written of: more than most have."""
 
 _KEPT_FOR_GRADIENTS = 1.5
 """Each linear layer's input and output are kept for the backward pass, and about half as much of what
@@ -375,7 +383,7 @@ def _posts_bytes(shape: Shape, config: Config) -> float:
     them are kept. A GPU's share was not measured; there rows are made smaller where they do not fit.
     """
     number, scored = _float(config, "cpu"), SCORED_TOKENS["cpu"]
-    written = WRITTEN_AT_ONCE[number] * _WRITTEN_TOKENS if config.answers == "reasoned" else 0
+    written = WRITTEN_AT_ONCE[number] * (_POST_TOKENS + REASON_TOKENS) if config.answers == "reasoned" else 0
     of_a_layer = sum(sum(linear.sides) for linear in shape.linears)
     return number * (2 * shape.layers * shape.keys * max(2 * scored, written) + scored * of_a_layer)
 

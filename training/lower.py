@@ -75,7 +75,10 @@ class LowerLayers:
             self._decoder.layers = self._whole
 
     def input_above(self, row: PackedRow) -> Tensor:
-        """What goes into the lowest layer that learns, (1, T, D), for a row of known examples."""
+        """What goes into the lowest layer that learns, (1, T, D), for a row of known examples.
+
+        What fills the row up has states of 0.
+        """
         prefix = row.examples[0].prefix
         if prefix and prefix not in self._kept:
             ids = torch.tensor(prefix, device=self._device)
@@ -85,7 +88,9 @@ class LowerLayers:
             if example not in self._kept:
                 self._compute(self._group[example])
         texts: list[_Text] = [*([prefix] if prefix else []), *row.examples]
-        return torch.cat([self._kept[text] for text in texts])[None]
+        kept = [self._kept[text] for text in texts]
+        missing = len(row.ids) - sum(map(len, kept))
+        return torch.cat([*kept, kept[0].new_zeros(missing, kept[0].shape[1])])[None]
 
     def _compute(self, group: Sequence[Example]) -> None:
         for row in pack(group, self._row_tokens()):

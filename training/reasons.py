@@ -16,15 +16,13 @@ from training.continuation import Continuation, Fed, Prefix
 from training.fitting import attempt
 from training.memory import MemoryShortError
 from training.prompt import CLASSIFICATION, Example, Form, Renderer, UnreadableAnswerError, parse_answer
+from training.rows import REASON_TOKENS
 from training.student import Student
 
 _log = logging.getLogger(__name__)
 
 Written = tuple[int, ...]
 """The token ids that a student wrote of a post, without the end token."""
-
-_REASON_TOKENS = 192
-"""The longest reason, in tokens; what is longer is cut and the classification asked for."""
 
 _STILL_GOING = 7 / 8
 """Where no more than this share of the posts in a batch are not done, the others are let go."""
@@ -99,7 +97,7 @@ def write(
 
 def reason_room(renderer: Renderer, example: Example, max_length: int) -> int:
     """Tokens that a post's reason may take, so that its heading still fits behind it."""
-    return max(0, min(_REASON_TOKENS, max_length - len(example) - len(renderer.reason_end_ids)))
+    return max(0, min(REASON_TOKENS, max_length - len(example) - len(renderer.reason_end_ids)))
 
 
 def reason_in(renderer: Renderer, written: Written, room: int) -> Written:

@@ -20,6 +20,9 @@ WRITTEN_AT_ONCE = {4: 128, 2: 256}
 """Posts for which an answer is written at once, by the bytes of a weight: what is kept of them takes the
 same memory, and devices that multiply short numbers faster want more of them to read each weight for."""
 
+REASON_TOKENS = 192
+"""The longest reason, in tokens; what is longer is cut and the classification asked for."""
+
 HEAD_ROWS = 512
 """Positions for which the head is computed at once."""
 

@@ -117,21 +117,21 @@ class Student:
 
     def hidden(self, row: PackedRow) -> Tensor:
         """The last hidden states of a row, (T, D)."""
-        laid = row.filled(self.row_multiple).to(self.device)
+        tokens = len(row.ids)
+        row = row.filled(self.row_multiple).to(self.device)
         common = {
-            "position_ids": laid.positions[None],
+            "position_ids": row.positions[None],
             "attention_mask": _unread_mask(self.device),
-            "segments": laid.segments,
+            "segments": row.segments,
             "use_cache": False,
         }
         decoder = self.decoder
-        tokens = len(row.ids)
         if self._lower is not None and row in self._lower:
-            given = functional.pad(self._lower.input_above(row), (0, 0, 0, len(laid.ids) - tokens))
+            given = self._lower.input_above(row)
             with self._lower.left_out():
                 output = decoder(inputs_embeds=given, **common)
         else:
-            output = decoder(input_ids=laid.ids[None], **common)
+            output = decoder(input_ids=row.ids[None], **common)
         states: Tensor = output.last_hidden_state[0, :tokens]
         return states
 

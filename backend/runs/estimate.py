@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backend.errors import InvalidInputError
 from backend.runs import cautions
-from backend.runs.speeds import MEASURED, Pace
+from backend.runs.speeds import Pace
 from backend.runs.views import Estimate, Phases
 from backend.runs.workload import Plan, Workload, workload
 from training.cost import Device, Shape, UnknownShapeError, lower_bytes, peak_memory, row_budget
@@ -74,7 +74,7 @@ def estimate(
         pace_alike=pace is not None and pace.alike,
         memory=needed,
         memory_free=plan.free,
-        memory_measured=pace is not None and pace.source != MEASURED,
+        memory_measured=pace is not None and pace.knows_peak,
         cautions=found,
     )
 
@@ -98,7 +98,7 @@ def phases(work: Workload, pace: Pace) -> Phases:
 def _memory(shape: Shape, plan: Plan, work: Workload, longest: int, pace: Pace | None) -> float:
     """Bytes by the formula; where a job was measured, what it used and the formula's difference to it.
 
-    A measurement scores too few posts to come to a job's peak: it can only say that more is used.
+    One that did not come to its peak can only say that more is used.
     """
     here = _formula(shape, plan.config, longest, work.kept_tokens, plan.device)
     if pace is None:
@@ -106,7 +106,7 @@ def _memory(shape: Shape, plan: Plan, work: Workload, longest: int, pace: Pace |
     speed = pace.speed
     there = _formula(shape, pace.config, speed.longest_row, speed.kept_tokens, plan.device)
     used = speed.peak_bytes + here - there
-    return max(here, used) if pace.source == MEASURED else used
+    return used if pace.knows_peak else max(here, used)
 
 
 def _formula(shape: Shape, config: Config, longest: int, kept_tokens: int, device: Device) -> float:

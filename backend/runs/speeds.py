@@ -58,6 +58,11 @@ class Pace:
     source: str
     alike: bool = True
 
+    @property
+    def knows_peak(self) -> bool:
+        """Whether it came to a job's peak of memory: a measurement scores too few posts for that."""
+        return self.source != MEASURED
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:

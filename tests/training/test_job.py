@@ -247,7 +247,7 @@ def test_the_hash_of_weights_sees_names_sizes_headers_and_samples(tmp_path: Path
 
 @pytest.mark.parametrize("answers", ["both", "reasoned", "explained"])
 def test_reasoned_students(tiny: Path, tmp_path: Path, answers: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 8)
     config = Config(answers=answers, epochs=1, batch_size=8, validations=1, rank=4, max_length=320)  # type: ignore[arg-type]
     write_job(tmp_path, tiny, config=config)
     assert do(tmp_path) == 0
@@ -265,7 +265,7 @@ def both(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = Config(answers="both", epochs=1, batch_size=8, validations=1, rank=4, max_length=320)
     write_job(folder, tiny, config=config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.reasons._REASON_TOKENS", 8)
+        patch.setattr("training.reasons.REASON_TOKENS", 8)
         assert do(folder) == 0
     return folder
 
@@ -277,7 +277,7 @@ def scores(folder: Path) -> pd.DataFrame:
 def test_a_student_taught_both_is_scored_with_the_inference_that_is_asked_for(
     both: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 8)
     for inference in (None, "direct", "reasoned"):
         score_job(tmp_path / str(inference), tiny, both / "adapter", inference=inference)
         assert do(tmp_path / str(inference)) == 0
@@ -298,7 +298,7 @@ def test_a_student_taught_both_is_scored_with_the_inference_that_is_asked_for(
 def test_reasons_are_kept_where_that_is_asked_for(
     both: Path, tiny: Path, tmp_path: Path, inference: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 8)
     score_job(tmp_path / "plain", tiny, both / "adapter", inference=inference)
     score_job(tmp_path / "kept", tiny, both / "adapter", inference=inference, reasons=True, score_base=True)
     for name in ("plain", "kept"):
@@ -320,7 +320,7 @@ def test_reasons_are_kept_where_that_is_asked_for(
 def test_a_training_job_keeps_what_its_student_wrote(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 8)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 8)
     config = Config(answers="reasoned", epochs=1, batch_size=8, validations=1, rank=4, max_length=320)
     write_job(tmp_path, tiny, config=config, reasons=True)
     assert do(tmp_path) == 0

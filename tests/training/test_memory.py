@@ -192,7 +192,7 @@ def test_budgets_are_halved_until_every_example_is_alone(examples: list[Example]
 def test_scoring_with_little_memory_gives_the_same(
     tiny: Path, renderer: Renderer, form: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 6)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 6)
     texts = [row.text or "" for row in make_rows(13)]
 
     def table(student: Student) -> pd.DataFrame:
@@ -216,7 +216,7 @@ def test_scoring_with_little_memory_gives_the_same(
 def test_reasons_are_written_by_fewer_at_once_where_memory_runs_out(
     tiny: Path, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 6)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 6)
     student = short(tiny)
     texts = [row.text or "" for row in make_rows(5)]
 

@@ -225,7 +225,7 @@ def test_a_student_that_learned_says_what_it_learned(taught: Both) -> None:
 def test_reasoned_scores_equal_brute_force_after_the_written_reason(
     untaught: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 12)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 12)
     student, renderer = untaught.student, untaught.renderer
     student.scored_tokens = 1024
     texts = TEXTS[:5]
@@ -251,7 +251,7 @@ def test_posts_are_scored_as_they_come_to_the_end_of_their_reason(
     taught: Both, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     """Some reasons end early and some are cut; what was computed of each is gone on from."""
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 24)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 24)
     student, renderer = taught.student, taught.renderer
     texts = [row.text or "" for row in make_rows(40)][20:32]
     told: list[tuple[int, int]] = []
@@ -287,7 +287,7 @@ def alone(plain: Any, prompt: tuple[int, ...], tokens: int) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("form", ["direct", "reasoned"])
 def test_what_a_student_writes_is_kept(taught: Both, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.reasons._REASON_TOKENS", 40)
+    monkeypatch.setattr("training.reasons.REASON_TOKENS", 40)
     student, renderer = taught.student, taught.renderer
     texts = [row.text or "" for row in make_rows(40)][20:]
 

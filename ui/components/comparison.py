@@ -101,9 +101,7 @@ def _name(row: ModelRow) -> Markup:
     if row.learned is None:
         return name
     of = row.learned
-    return (
-        name + Markup("<br>") + faint(f"version {of.version} ({words.handling(of.handling)}), seed {of.seed}")
-    )
+    return name + Markup("<br>") + faint(f"{words.version(of.version, of.handling)}, seed {of.seed}")
 
 
 def compared(service: ResultsService, a_id: int, b_id: int) -> Comparison:

@@ -121,7 +121,7 @@ def _beside_champion(run: RunSummary) -> None:
 
 def _about(run: RunSummary) -> str:
     parts = (
-        f"dataset version {run.version_number} ({words.handling(run.handling)})",
+        f"dataset {words.version(run.version_number, run.handling)}",
         text.label(display_name(run.run.base_model)),
         run.run.preset,
         f"seed {run.run.seed}",

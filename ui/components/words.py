@@ -90,3 +90,8 @@ def phase(name: str | None) -> str:
 def handling(value: Handling) -> str:
     """A handling's name."""
     return HANDLINGS[value][0]
+
+
+def version(number: int, value: Handling) -> str:
+    """A dataset version: "version 1 (Review)"."""
+    return f"version {number} ({handling(value)})"

@@ -266,7 +266,7 @@ def _runs(runs: Sequence[RunSummary]) -> None:
 
 def _row(run: RunSummary) -> Row:
     champion = Markup(' <span class="ov-tag">champion</span>') if run.champion else Markup("")
-    learned = f"version {run.version_number} ({words.handling(run.handling)}), {run.run.preset}"
+    learned = f"{words.version(run.version_number, run.handling)}, {run.run.preset}"
     return Row(
         run.run.id,
         (
