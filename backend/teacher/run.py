@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from backend.db.engine import Database
 from backend.items.repository import ItemRepository
 from backend.settings import Settings
 from backend.teacher.assignment import Assignment, begin
-from backend.teacher.client import AskFailedError, TeacherClient, TeacherStoppedError
+from backend.teacher.client import AskFailedError, Reply, TeacherClient, TeacherStoppedError
 from backend.teacher.endpoint import Endpoint
 from backend.teacher.prompt import Message
 from backend.teacher.repository import Post, TeacherRepository
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 # Seconds between two looks at whether someone wants it to stop.
 _LOOK = 0.2
+
+_Done = TypeVar("_Done")
 
 
 def teach(
@@ -68,7 +71,7 @@ class _Teaching:
         self._last_failure: AskFailedError | None = None
         self._outcomes: list[Outcome] = []
         self._storing = asyncio.Lock()
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._keeping: set[asyncio.Task[Any]] = set()
 
     async def go(self, should_stop: Callable[[], bool]) -> TeachResult:
         """Ask until all posts are done, someone wants it to stop, or the teacher cannot be asked."""
@@ -81,8 +84,9 @@ class _Teaching:
             asking.cancel()
             watching.cancel()
             ended = await asyncio.gather(asking, watching, return_exceptions=True)
-            await asyncio.gather(*self._keeping)
-        return self._finish([end for end in ended if isinstance(end, Exception)], stopped=stopped)
+            kept = await asyncio.gather(*self._keeping, return_exceptions=True)
+        errors = [end for end in (*ended, *kept) if isinstance(end, Exception)]
+        return self._finish(errors, stopped=stopped)
 
     def _finish(self, errors: Sequence[Exception], *, stopped: bool) -> TeachResult:
         run_id = self._assignment.run_id
@@ -137,28 +141,32 @@ class _Teaching:
             reply = await client.ask(render)
         except AskFailedError as error:
             _log.info("post %d, round %d: %s: %s", post.item_id, round_, error.kind, error.message)
-            await self._keep(Unanswered(post, round_, error.kind, error.message))
+            await self._to_the_end(self._keep(Unanswered(post, round_, error.kind, error.message)))
             self._failures += 1
             self._last_failure = error
             if self._failures >= self._assignment.endpoint.patience:
                 raise _given_up(self._assignment.endpoint, error) from error
             return None
         self._failures, self._any_reply = 0, True
+        return await self._to_the_end(self._read(post, round_, reply))
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, _Done]) -> _Done:
+        """Have it done, even where the one who asked is told to stop meanwhile."""
+        keeping = asyncio.create_task(work)
+        self._keeping.add(keeping)
+        done = await asyncio.shield(keeping)
+        self._keeping.discard(keeping)
+        return done
+
+    async def _read(self, post: Post, round_: int, reply: Reply) -> Answered:
         policy, none_label = self._assignment.prompt.policy, self._assignment.none_label
         answer = await asyncio.to_thread(read_reply, post, round_, reply, policy, none_label)
         await self._keep(answer)
         return answer
 
     async def _keep(self, outcome: Outcome) -> None:
-        """Have it stored, even where the one who asked is told to stop meanwhile."""
-        self._outcomes.append(outcome)
-        keeping = asyncio.create_task(self._store())
-        self._keeping.add(keeping)
-        keeping.add_done_callback(self._keeping.discard)
-        await asyncio.shield(keeping)
-
-    async def _store(self) -> None:
         """Store all that is there in one transaction; who waited for it finds nothing left to do."""
+        self._outcomes.append(outcome)
         async with self._storing:
             outcomes, self._outcomes = self._outcomes, []
             if outcomes:
