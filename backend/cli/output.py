@@ -23,6 +23,9 @@ ProjectOption = Annotated[
     str | None, typer.Option("--project", "-p", help="Name or id; not needed where there is only one.")
 ]
 
+# So many characters a table's first column may take for itself, a fifth of the narrowest usual terminal.
+_SHORT = 16
+
 out = Console()
 messages = Console(stderr=True)
 
@@ -64,12 +67,15 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, title: s
     """Print a table on standard output.
 
     What stands in it may come from a file: a bracket must not become a style, and no control character
-    may steer the terminal. Where this is narrow a cell is wrapped, so that none loses its end.
+    may steer the terminal. Where this is narrow a cell is wrapped, so that none loses its end; the first
+    of a line, which says what it is about, stays whole where that is short in every line.
     """
-    columns = (Column(_literal(head), overflow="fold") for head in heads)
+    lines = list(rows)
+    columns = [Column(_literal(head), overflow="fold") for head in heads]
+    columns[0].no_wrap = max(len(line[0]) for line in [heads, *lines]) <= _SHORT
     table = Table(*columns, title=_literal(title or "") or None, title_justify="left", box=None)
-    for row in rows:
-        table.add_row(*map(_literal, row))
+    for line in lines:
+        table.add_row(*map(_literal, line))
     out.print(table)
 
 

@@ -331,9 +331,11 @@ def test_two_ways_to_ask_a_student_stand_side_by_side(sqlite_database: Database,
     assert "Run 2, label only" in said and "Run 2, reason first" in said
     compare, beside = app.selectbox(key=f"compare-Compare-{frozen.id}"), f"compare-with-{frozen.id}"
     names = dict(zip(compare.options, range(len(compare.options)), strict=True))
-    assert {"Run 2, label only", "Run 2, reason first", "Run 1", "Base model a model"} == set(names)
-    compare.select("Run 2, reason first").run()
-    app.selectbox(key=beside).select("Run 2, label only").run()
+    of = "version 1 (Review), seed 0"
+    known = {f"Run 2, label only: {of}", f"Run 2, reason first: {of}", f"Run 1: {of}", "Base model a model"}
+    assert known == set(names)
+    compare.select(f"Run 2, reason first: {of}").run()
+    app.selectbox(key=beside).select(f"Run 2, label only: {of}").run()
     assert not app.exception and not app.error
     said = shown(app)
     assert "Are its reasons sound?" in {one.label for one in app.expander}

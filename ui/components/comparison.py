@@ -15,6 +15,7 @@ from backend.evaluation.naming import in_a_sentence, in_a_table
 from backend.evaluation.results import (
     Comparison,
     Difference,
+    Learned,
     ModelRow,
 )
 from backend.evaluation.results_service import ResultsService
@@ -98,10 +99,17 @@ def models_table(rows: Sequence[ModelRow], *, yes_no: bool) -> None:
 
 def _name(row: ModelRow) -> Markup:
     name = text.literal(in_a_table(row)) + (_CHAMPION if row.champion else Markup(""))
-    if row.learned is None:
-        return name
-    of = row.learned
-    return name + Markup("<br>") + faint(f"{words.version(of.version, of.handling)}, seed {of.seed}")
+    return name if row.learned is None else name + Markup("<br>") + faint(_learned(row.learned))
+
+
+def in_a_list(row: ModelRow) -> str:
+    """A model where one is chosen of many: its name, and what a student learned from."""
+    name = in_a_table(row)
+    return name if row.learned is None else f"{name}: {_learned(row.learned)}"
+
+
+def _learned(of: Learned) -> str:
+    return f"{words.version(of.version, of.handling)}, seed {of.seed}"
 
 
 def compared(service: ResultsService, a_id: int, b_id: int) -> Comparison:

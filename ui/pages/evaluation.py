@@ -12,7 +12,6 @@ from backend.db.engine import get_database
 from backend.db.models import EvaluationSet
 from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind
-from backend.evaluation.naming import in_a_table
 from backend.evaluation.results import Comparison, ModelRow, Report
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
@@ -197,9 +196,9 @@ def _choose_two(rows: Sequence[ModelRow]) -> tuple[ModelRow, ModelRow]:
                 name,
                 ids,
                 index=ids.index(default.evaluation_id),
-                format_func=lambda each: in_a_table(by_id[each]),
+                format_func=lambda each: comparison.in_a_list(by_id[each]),
                 key=f"compare-{name}-{rows[0].set_id}",
-                width=260,
+                width=360,
             )
             for name, default in (("Compare", first), ("with", others[0]))
         ]

@@ -37,3 +37,11 @@ def test_nothing_is_lost_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, w
 def test_what_stands_in_a_cell_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     found = printed(monkeypatch, 80, "[red]a[/red]\x1b[2J", "b")
     assert "[red]a[/red]�[2J" in found and "\x1b" not in found
+
+
+@pytest.mark.parametrize(("name", "whole"), [("Solicitation", True), ("Solicitation in direct messages", False)])
+def test_a_short_name_stays_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, name: str, whole: bool
+) -> None:
+    found = printed(monkeypatch, 24, name, "−.02, −.25 to .22, only first right")
+    assert (name in found) is whole
