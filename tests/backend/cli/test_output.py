@@ -39,7 +39,9 @@ def test_what_stands_in_a_cell_cannot_steer_the_terminal(monkeypatch: pytest.Mon
     assert "[red]a[/red]�[2J" in found and "\x1b" not in found
 
 
-@pytest.mark.parametrize(("name", "whole"), [("Solicitation", True), ("Solicitation in direct messages", False)])
+@pytest.mark.parametrize(
+    ("name", "whole"), [("Solicitation", True), ("Solicitation in direct messages", False)]
+)
 def test_a_short_name_stays_whole_in_a_narrow_terminal(
     monkeypatch: pytest.MonkeyPatch, name: str, whole: bool
 ) -> None:
