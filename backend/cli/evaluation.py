@@ -40,7 +40,7 @@ from backend.evaluation.results_service import ResultsService
 from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
 from backend.evaluation.set_service import SetService
-from backend.evaluation.sets import TEST_SPLIT
+from backend.evaluation.sets import TEST_POSTS, TEST_SPLIT
 from backend.jobs.payloads import Inference
 from backend.jobs.service import JobService
 from backend.jobs.states import ENDED
@@ -148,6 +148,7 @@ def _sets(
 ) -> list[EvaluationSet]:
     """The sets by name or id; with `anew` as they stand now, else as they were last evaluated."""
     service = EvaluationService(session)
+    names = [TEST_SPLIT if name == TEST_POSTS else name for name in names]
     frozen = any(one.name == TEST_SPLIT for one in service.sets(project.id))
     if TEST_SPLIT in names and (anew or not frozen):
         service.freeze_test_split(project.id, person)

@@ -194,6 +194,8 @@ def _show(report: ImportReport | AnswerReport | SetReport) -> None:
         messages.print("The posts are there already; what is known of the set was noted.")
     elif not report.changed:
         messages.print("Nothing new: everything in this file is there already.")
+    if isinstance(report, SetReport) and report.created and report.one_sided:
+        messages.print(report.one_sided)
 
 
 def _show_rejected(rejected: Sequence[Rejected], count: int) -> None:

@@ -91,7 +91,7 @@ def study(
 
     Example: overrule study --handlings keep,drop,review --answers direct,both --sizes 250,1000
 
-    Example: overrule study --leave-out threats --dry-run
+    Example: overrule study --leave-out threat --dry-run
     """
     settings, database = get_settings(), get_database()
     grid = Grid(

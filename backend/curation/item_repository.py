@@ -95,6 +95,7 @@ class ItemListRepository:
             source=item.source,
             meta=item.meta,
             held_out=item.held_out,
+            waits=item.sent_back,
             agreement=item.agreement,
             created_at=item.created_at,
             imported=self._import(item.import_id),

@@ -130,7 +130,7 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True)
 class ItemHistory:
-    """Everything that happened to an item, oldest first."""
+    """Everything that happened to an item, oldest first; `waits` is whether it was sent back to review."""
 
     id: int
     external_id: str
@@ -139,6 +139,7 @@ class ItemHistory:
     source: str
     meta: dict[str, Any]
     held_out: bool
+    waits: bool
     agreement: Agreement
     created_at: datetime
     imported: ImportedFrom | None

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from backend.evaluation.bootstrap import RESAMPLES, bootstrap, interval
+from backend.evaluation.few import Clusters
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.metrics import ANY_NAME, category_metrics, mean
 from backend.evaluation.results import (
@@ -37,6 +38,13 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
         resamples: of the bootstrap.
     """
     of_a, of_b = bootstrap([a, b], resamples=resamples)
+    single = [_is_single(posts, a.clusters) for posts in (*a.gold.T, a.positive)]
+
+    def apart(figure: str, column: int) -> Floats:
+        found: Floats = getattr(of_a, figure)[:, column] - getattr(of_b, figure)[:, column]
+        # Whoever finds the one post is ahead in every resample that has it: that tells nothing of others.
+        return np.full_like(found, np.nan) if single[column] else found
+
     metrics_a, metrics_b = _categories(a, names), _categories(b, names)
     any_a, any_b = _any(a), _any(b)
     right_a, right_b = a.right, b.right
@@ -51,14 +59,14 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
                     f1=_difference(
                         metrics_a[column].f1,
                         metrics_b[column].f1,
-                        of_a.f1[:, column] - of_b.f1[:, column],
+                        apart("f1", column),
                     ),
                     auprc=_difference(
                         metrics_a[column].auprc,
                         metrics_b[column].auprc,
-                        of_a.auprc[:, column] - of_b.auprc[:, column],
+                        apart("auprc", column),
                     ),
-                    f1_p=bootstrap_p(of_a.f1[:, column] - of_b.f1[:, column]),
+                    f1_p=bootstrap_p(apart("f1", column)),
                     only_a_right=_count(right & ~of_other),
                     only_b_right=_count(of_other & ~right),
                 )
@@ -77,8 +85,8 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
             mean([one.auprc for one in metrics_b]),
             of_a.macro_auprc - of_b.macro_auprc,
         ),
-        any_f1=_difference(any_a.f1, any_b.f1, of_a.f1[:, -1] - of_b.f1[:, -1]),
-        any_auprc=_difference(any_a.auprc, any_b.auprc, of_a.auprc[:, -1] - of_b.auprc[:, -1]),
+        any_f1=_difference(any_a.f1, any_b.f1, apart("f1", -1)),
+        any_auprc=_difference(any_a.auprc, any_b.auprc, apart("auprc", -1)),
         exact_match=_difference(_share(right_a), _share(right_b), of_a.right - of_b.right),
         only_a_right=only_a,
         only_b_right=only_b,
@@ -86,7 +94,7 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
         neither_right=_count(~right_a & ~right_b),
         mcnemar_p=mcnemar(only_a, only_b),
         macro_f1_p=bootstrap_p(of_a.macro_f1 - of_b.macro_f1),
-        any_f1_p=bootstrap_p(of_a.f1[:, -1] - of_b.f1[:, -1]),
+        any_f1_p=bootstrap_p(apart("f1", -1)),
     )
 
 
@@ -104,6 +112,12 @@ def _by_significance(categories: Sequence[CategoryComparison]) -> tuple[Category
         replace(one, f1_p=f1_p, mcnemar_p=mcnemar_p)
         for one, f1_p, mcnemar_p in zip(categories, of_f1, of_right, strict=True)
     )
+
+
+def _is_single(posts: Bools, clusters: Clusters | None) -> bool:
+    """Whether these are one post, or near-duplicates of each other."""
+    chosen = np.flatnonzero(posts)
+    return len(chosen if clusters is None else np.unique(clusters[chosen])) == 1
 
 
 def _categories(judged: Judged, names: Mapping[str, str]) -> list[CategoryMetrics]:
@@ -184,6 +198,18 @@ def only_any(a: Metrics, b: Metrics, common: Judged) -> tuple[str, ...]:
     return (
         "One of the two knows no categories, so right means here that any violation is told rightly, "
         "whichever it is.",
+    )
+
+
+def single_posts(categories: Sequence[CategoryComparison]) -> tuple[str, ...]:
+    """That of some categories no difference can be told, where there are any."""
+    named = [
+        one.name for one in categories if one.support and one.f1.difference is not None and one.f1.low is None
+    ]
+    if not named:
+        return ()
+    return (
+        f"A single post, or one and its near-duplicates, has {_listed(named)}: too few to tell a difference.",
     )
 
 

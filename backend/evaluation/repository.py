@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import false, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
 from backend.db.models import (
@@ -13,6 +13,7 @@ from backend.db.models import (
     Evaluation,
     EvaluationRow,
     EvaluationSet,
+    Item,
     Prediction,
     Project,
     Run,
@@ -188,9 +189,11 @@ class EvaluationRepository:
                 Prediction.outcome,
                 other.labels.label("other_predicted"),
                 other.flagged.label("other_flagged"),
+                func.coalesce(Item.sent_back, false()).label("waits"),
             )
             .join(Prediction, Prediction.row_id == EvaluationRow.id)
             .outerjoin(other, (other.row_id == EvaluationRow.id) & (other.evaluation_id == other_id))
+            .outerjoin(Item, Item.id == EvaluationRow.item_id)
             .where(Prediction.evaluation_id == evaluation_id, EvaluationRow.id.in_(row_ids))
             .order_by(EvaluationRow.id)
         ).all()

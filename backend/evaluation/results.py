@@ -420,7 +420,7 @@ class PostRow:
 
     `text` is at most the first 2,000 characters. `scores` are by category code;
     `any_score` is the probability of any violation. `flagged` is the model's yes or no. `unread` is
-    whether what it said could not be read.
+    whether what it said could not be read, `waits` whether the post waits in review.
     """
 
     row_id: int
@@ -438,6 +438,7 @@ class PostRow:
     other_flagged: bool | None = None
     unread: bool = False
     other_unread: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,15 @@ from backend.db.models.evaluation import ModelKind, Outcome
 from backend.errors import InvalidInputError
 from backend.evaluation import naming
 from backend.evaluation.baselines.names import Baseline, BaselineModel
-from backend.evaluation.comparison import differences, left_out, only_any, other_aims, posts_of, sentence
+from backend.evaluation.comparison import (
+    differences,
+    left_out,
+    only_any,
+    other_aims,
+    posts_of,
+    sentence,
+    single_posts,
+)
 from backend.evaluation.judged import Judged, all_shared, shared
 from backend.evaluation.lookup import Lookup
 from backend.evaluation.metrics import curves, reliabilities
@@ -151,6 +159,7 @@ class ResultsService:
                 *left_out(read_metrics(a), judged_a),
                 *other_aims(read_metrics(a), read_metrics(b)),
                 *only_any(read_metrics(a), read_metrics(b), judged_a),
+                *single_posts(found.categories),
             ),
         )
 

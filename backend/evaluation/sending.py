@@ -37,6 +37,11 @@ def sendable(session: Session, evaluation_ids: Sequence[int], row_ids: Sequence[
     return len(SendingRepository(session).sendable(evaluation_ids, row_ids))
 
 
+def would_send(session: Session, evaluation_ids: Sequence[int], row_ids: Sequence[int]) -> Sent:
+    """What `send_to_review` would send."""
+    return _chosen(session, evaluation_ids, row_ids)[0]
+
+
 def send_item(session: Session, review: ReviewService, item_id: int) -> Sent:
     """Put one post before all others into the review queue, whichever split it is of.
 
@@ -69,12 +74,19 @@ def send_to_review(
         evaluation_ids: of the models that are looked at, on one set.
         row_ids: the posts.
     """
+    sent, along = _chosen(session, evaluation_ids, row_ids)
+    review.send_back([*sent.item_ids, *along])
+    return sent
+
+
+def _chosen(
+    session: Session, evaluation_ids: Sequence[int], row_ids: Sequence[int]
+) -> tuple[Sent, Sequence[int]]:
+    """What is sent, and the items that go along."""
     repository = SendingRepository(session)
     asked = repository.sendable(evaluation_ids, row_ids)
     wrong = sum(not post.right for post in asked)
     others = repository.right_everywhere(evaluation_ids, but=[post.row_id for post in asked])
     random = np.random.default_rng([*evaluation_ids, *(post.row_id for post in asked)])
     along = [others[place] for place in random.permutation(len(others))[:wrong]]
-    ids = tuple(post.item_id for post in asked)
-    review.send_back([*ids, *along])
-    return Sent(ids, wrong, len(along))
+    return Sent(tuple(post.item_id for post in asked), wrong, len(along)), along

@@ -34,7 +34,7 @@ from backend.evaluation.results import (
 )
 from backend.evaluation.said import Said, from_labels
 from backend.evaluation.set_repository import SetRepository, Size
-from backend.evaluation.sets import freeze_test_split, frozen_test_split, write_labelled, write_texts
+from backend.evaluation.sets import called, freeze_test_split, frozen_test_split, write_labelled, write_texts
 from backend.evaluation.stored import (
     label_map,
     prediction_rows,
@@ -70,7 +70,7 @@ class EvaluationService:
         return self._sets.shown_sets(project_id)
 
     def get_set(self, project_id: int, name_or_id: str) -> EvaluationSet:
-        """The newest version of a set by its name or, where none has that name, by its id.
+        """The newest version of a set by its name, as people call it or, where none has that name, by its id.
 
         Raises:
             NotFoundError: there is none; the hint names those that there are.
@@ -78,12 +78,13 @@ class EvaluationService:
         sets = self.sets(project_id)
         for wanted in (
             [one for one in sets if one.name == name_or_id],
+            [one for one in sets if called(one) == name_or_id],
             [one for one in sets if str(one.id) == name_or_id],
         ):
             if wanted:
                 return wanted[0]
         known = (
-            ", ".join(one.name for one in sets) or "none yet; the test split is made when it is first used"
+            "; ".join(one.name for one in sets) or "none yet; the test split is made when it is first used"
         )
         raise NotFoundError(f"There is no evaluation set {name_or_id!r}.", f"Sets: {known}.")
 

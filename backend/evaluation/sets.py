@@ -19,6 +19,17 @@ from backend.evaluation.set_repository import Decided, SetRepository
 TEST_SPLIT = "test"
 """The name of the frozen test split."""
 
+TEST_POSTS = "Test posts"
+"""What people call it."""
+
+
+def called(one: EvaluationSet) -> str:
+    """What people call a set; the test split's posts are the project's test posts, in disguise, too."""
+    if one.origin is SetOrigin.IMPORTED:
+        return one.name
+    plain, comma, rest = one.name.partition(",")
+    return f"{TEST_POSTS}{comma}{rest}" if plain == TEST_SPLIT else one.name
+
 
 def set_hash(codes: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
     """sha256 (hex) over a set's categories and its posts with their labels, in any order.

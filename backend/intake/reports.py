@@ -169,3 +169,12 @@ class SetReport:
     def changed(self) -> bool:
         """Whether the import added or changed anything."""
         return self.created or self.updated
+
+    @property
+    def one_sided(self) -> str | None:
+        """What a set cannot show that has only violations, or none; None where it has both."""
+        if self.rows and self.positive == self.rows:
+            return "Every post of the set breaks a rule, so it cannot show false alarms."
+        if self.rows and not self.positive:
+            return "No post of the set breaks a rule, so it can show false alarms only."
+        return None

@@ -14,7 +14,7 @@ from backend.db.models.evaluation import ModelKind
 from backend.db.models.jobs import JobKind, JobState
 from backend.evaluation.baselines.names import Baseline, BaselineModel
 from backend.evaluation.gain import write_gains
-from backend.evaluation.results import ANY, Difference, Gain, PostKind
+from backend.evaluation.results import ANY, Alone, Difference, Gain, Interval, PostKind
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.items.repository import ItemRepository
@@ -68,7 +68,9 @@ def test_two_models_stand_side_by_side(sqlite_database: Database, project: Proje
         assert figure in said
     assert said.count('class="ov-grid ov-heat-map"') == 2
     assert re.search(
-        r"Right on either side.*\d+% \(\d+ to \d+\) of posts, \d+% \(\d+ to \d+\) of them rightly", said, re.S
+        r"Wanted right, on either side.*\d+% \(\d+ to \d+\) of posts, \d+% \(\d+ to \d+\) of them rightly",
+        said,
+        re.S,
     )
     assert "![seen]" not in read_as_markdown(app)
 
@@ -146,7 +148,10 @@ def test_a_student_that_beats_a_regression_is_said_to(sqlite_database: Database,
 
 def test_promoting_is_asked_about_first(sqlite_database: Database, project: Project) -> None:
     app = open_page("evaluation")
+    flags = re.compile(r"Run 1 flags \d+% .* harmless posts? and finds")
+    assert len(flags.findall(shown(app))) == 1
     press(app, "Promote Run 1")
+    assert len(flags.findall(shown(app))) == 2, "it is said again where it is decided"
     with sqlite_database.read() as session:
         assert session.get_one(Project, project.id).champion_run_id is None
     app.button(key="promote-confirmed").click().run()
@@ -169,6 +174,9 @@ def test_a_wrong_post_goes_to_review_with_one_that_both_got_right(
     press(app, "Send to review")
     assert not app.exception and not app.error
     assert any(button.label == "Waits in review" for button in app.button)
+    assert any(button.label == "Waits in review" for button in open_page("evaluation").button), (
+        "a new session"
+    )
     assert [toast.value for toast in app.toast] == ["Sent 1 post to review and 1 that both got right."]
     assert len(waiting(sqlite_database)) == 2
 
@@ -183,9 +191,15 @@ def test_all_on_which_they_differ_go_to_review_after_a_question(
     posts = int(every.label.split()[2])
     every.click().run()
     assert not waiting(sqlite_database)
+    said = re.search(
+        r"\*\*(\d+) posts\*\* go .* and with them (\d+) random ones? that both got right", shown(app)
+    )
+    assert said is not None and int(said[1]) == posts
+    along = int(said[2])
+    assert (along < posts) == ("but no more are left" in shown(app))
     app.button(key="send-all-confirmed").click().run()
     assert not app.exception and not app.error
-    assert posts < len(waiting(sqlite_database)) <= 2 * posts
+    assert len(waiting(sqlite_database)) == posts + along
     assert not any(button.label.startswith("Send all") for button in app.button)
 
 
@@ -353,6 +367,18 @@ def test_what_two_models_differ_by_stands_category_by_category(
     assert "F1: difference" in said and "Only Run 1 right" in said
     assert "exact McNemar test" in said and "(Holm)" in said
     assert "Posts with exactly the right categories: " in said and "95% interval" in said
+
+
+@pytest.mark.parametrize(
+    ("right", "high", "says"),
+    [(0.96, 1.0, ""), (0.9, 0.97, ": less than wanted"), (0.5, 0.7, ": clearly less than wanted")],
+)
+def test_a_band_that_does_not_hold_what_was_wanted_says_so(right: float, high: float, says: str) -> None:
+    band = Alone(0.95, 0.1, 0.9, 0.4, right, Interval(0.3, 0.5), Interval(0.3, high))
+    assert re.fullmatch(
+        r"40% \(30 to 50\) of posts, \d+% \(\d+ to \d+\) of them rightly" + says,
+        measures._decided([band], 0.95),
+    )
 
 
 def test_a_teacher_that_answered_nothing_is_said_in_words(sqlite_database: Database) -> None:

@@ -144,6 +144,8 @@ def test_a_robustness_set_is_made_and_says_what_it_costs(sqlite_database: Databa
     assert "F1 as written" in said and "Look-alikes" in said
     assert "Version 1 · 3 posts of checks, version 1 · language de" in said
     assert "By disguise" in {one.label for one in app.expander}
+    press(app, "Evaluate a model")
+    assert app.multiselect(key="evaluate-sets").value == [made.id], "the set whose tab is open"
 
 
 def test_a_newer_version_that_nothing_is_evaluated_on_is_not_kept_quiet(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from backend.db.models.content import Split
 from backend.intake.columns import ColumnMapping
 from backend.intake.reports import AnswerReport, ImportReport, SetReport
@@ -81,6 +83,19 @@ def test_a_set_says_how_many_posts_leave_training() -> None:
         "The set checks (version 2) has 12 posts, 4 of them violations.",
         "3 of the project's posts stand in it and are kept out of training.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("positive", "says"),
+    [
+        (0, ["No post of the set breaks a rule, so it can show false alarms only."]),
+        (1, []),
+        (3, ["Every post of the set breaks a rule, so it cannot show false alarms."]),
+    ],
+)
+def test_a_set_of_one_kind_of_posts_says_what_it_cannot_show(positive: int, says: list[str]) -> None:
+    of = {"project_id": 1, "set_id": 1, "name": "checks", "number": 1, "created": True, "mapping": MAPPING}
+    assert sentences(SetReport(**of, rows=3, positive=positive))[1:] == says
 
 
 def test_a_set_says_what_its_labels_stand_for_and_how_it_is_grouped() -> None:

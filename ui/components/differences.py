@@ -16,7 +16,8 @@ def draw(found: Comparison, looks: Looks) -> None:
         "Differences with their 95% interval (paired bootstrap). The first p is of no difference in F1, the "
         "second of being right as often (exact McNemar test), both corrected for all categories being "
         "looked at (Holm). Where the p of F1 is below .05, the sentence above calls it a difference. An "
-        "interval is of its category alone, as if it were the only one looked at."
+        "interval is of its category alone, as if it were the only one looked at. Right is each post that "
+        f"has the category and is given it, or neither, of all {numbers.things(found.posts, 'post')}."
     )
     heads = ["Category", "Posts", "F1: difference", "p (F1)", "AUPRC: difference"]
     heads += [f"Only {found.a_name} right", f"Only {found.b_name} right", "p (right as often)"]

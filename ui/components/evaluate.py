@@ -13,9 +13,10 @@ from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError
 from backend.evaluation.scoring_service import ScoringService
 from backend.evaluation.service import EvaluationService
+from backend.evaluation.sets import TEST_POSTS, called
 from backend.jobs.payloads import Inference
 from backend.runs.service import RunService
-from ui.components import errors, session, set_facts, words
+from ui.components import errors, session, words
 from ui.components.numbers import things
 
 _MODELS, _SETS, _ASKED = "evaluate-models", "evaluate-sets", "evaluate-asked"
@@ -24,20 +25,20 @@ _TEST = 0
 """Stands for the project's test posts, which are frozen at the moment they are needed."""
 
 
-def button(label: str = "Evaluate a model") -> None:
-    """The button that opens the dialog."""
+def button(label: str = "Evaluate a model", *, preset: str | None = None) -> None:
+    """The button that opens the dialog; `preset` names the set that is chosen there, else the test posts."""
     if st.button(label, icon=":material/play_arrow:", key="evaluate"):
-        _dialog()
+        _dialog(preset)
 
 
 @st.dialog("Evaluate a model", icon=":material/monitoring:")
-def _dialog() -> None:
+def _dialog(preset: str | None) -> None:
     with errors.shown():
-        models, sets = _choices()
+        models, sets, names = _choices()
         st.session_state.setdefault(_MODELS, [_BASE])
         chosen = st.multiselect("Models", list(models), format_func=lambda each: models[each], key=_MODELS)
         wanted = st.multiselect(
-            "Sets", list(sets), default=[_TEST], format_func=lambda each: sets[each], key=_SETS
+            "Sets", list(sets), default=[names.get(preset, _TEST)], format_func=sets.__getitem__, key=_SETS
         )
         _ask_how(chosen)
         st.caption(
@@ -81,7 +82,8 @@ def _knowing_both(service: RunService, models: Sequence[str]) -> list[Run]:
     return [run for run in _students(service) if str(run.id) in models and service.knows_both(run)]
 
 
-def _choices() -> tuple[dict[str, str], dict[int, str]]:
+def _choices() -> tuple[dict[str, str], dict[int, str], dict[str | None, int]]:
+    """Models and sets as people choose them, and the sets by their names."""
     with get_database().read() as found:
         students = _students(RunService(found))
         others = [
@@ -91,9 +93,9 @@ def _choices() -> tuple[dict[str, str], dict[int, str]]:
         ]
     models = {_BASE: "Base model", _TEACHER: "Teacher"}
     models |= {str(run.id): f"Run {run.number}" for run in students}
-    sets = {_TEST: "Test posts"}
-    sets |= {each.id: f"{set_facts.called(each)} ({things(each.rows, 'post')})" for each in others}
-    return models, sets
+    sets = {_TEST: TEST_POSTS}
+    sets |= {each.id: f"{called(each)} ({things(each.rows, 'post')})" for each in others}
+    return models, sets, {each.name: each.id for each in others}
 
 
 def _start() -> None:

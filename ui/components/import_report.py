@@ -104,6 +104,8 @@ def _set(report: SetReport) -> str:
 
 
 def _set_more(report: SetReport) -> Iterable[str]:
+    if report.one_sided:
+        yield report.one_sided
     if report.label_map:
         yield f"{_listed(report.label_map)}."
     if report.unmapped:

@@ -44,7 +44,7 @@ def show(item_id: int) -> None:
         )
         text.show(_about(history))
         text.show(_LIST.format(Markup("").join(_entries(history, looks))))
-        outcomes.send_button(item_id, key="item")
+        outcomes.send_button(item_id, waits=history.waits)
 
 
 def _quotes(history: ItemHistory) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from training.thresholds import Aim
 from ui.components import figures, numbers, plots, text
 from ui.components.labels import NO_VIOLATION, Looks
 
+_NOTHING_ELSE = "nothing (else)"
 _BY_CATEGORIES = "Any violation is flagged where any category is"
 
 
@@ -75,8 +76,14 @@ def curves(reports: Sequence[Report], looks: Looks) -> None:
     st.altair_chart(plots.precision_recall(lines, points, models), width="stretch")
     if points["threshold"].notna().any():
         st.caption("The dot is the threshold, chosen on validation posts.")
-    if any(_any_by_categories(report) for report in having) and chosen == ANY:
-        st.caption(f"{_BY_CATEGORIES}, so no one threshold has a place on the curve.")
+    dotless = [
+        model.name
+        for report, model in zip(reports, models, strict=True)
+        if report.curves and chosen == ANY and _any_by_categories(report)
+    ]
+    if dotless:
+        whose = "" if len(dotless) == len(having) else f" of {dotless[0]}"
+        st.caption(f"{_BY_CATEGORIES}, so no one threshold has a place on the curve{whose}.")
     without = [model.name for report, model in zip(reports, models, strict=True) if not report.curves]
     if without:
         st.caption(f"{' and '.join(without)} gives no probabilities: one point, no curve.")
@@ -135,8 +142,8 @@ def reliability(reports: Sequence[Report], looks: Looks) -> None:
     with diagram:
         st.altair_chart(plots.reliability(frame, models), width="stretch")
         st.caption(
-            "On the line a probability means what it says; below it the model is too sure, above it not sure "
-            "enough. Larger dots stand for more posts."
+            "On the line a probability means what it says; below it fewer posts have the category than were "
+            "promised, above it more. Larger dots stand for more posts."
         )
     with table:
         text.show(_calibration(reports, chosen))
@@ -174,12 +181,13 @@ def alone(reports: Sequence[Report]) -> None:
         (f"{wanted:.0%}", *(_decided(report.metrics.alone, wanted) for report in reports))
         for wanted in sorted(found)
     ]
-    heads = ["Right on either side, at least", *(report.name for report in reports)]
+    heads = ["Wanted right, on either side", *(report.name for report in reports)]
     text.show(figures.table(heads, rows, narrow=True))
     st.caption(
         "Where the probability of any violation is high enough a post is a violation, where it is low "
         "enough it passes, and a person decides the others. Both limits are chosen on validation posts; "
-        "the figures are of this set, in brackets their 95% interval."
+        "the figures are of this set, in brackets their 95% interval. Rightly: as a violation or as none, "
+        "whichever the category."
     )
 
 
@@ -190,7 +198,11 @@ def _decided(bands: Sequence[Alone], wanted: float) -> str:
     if found.right is None:
         return "none"
     share, right = _percent(found.share, found.share_interval), _percent(found.right, found.right_interval)
-    return f"{share} of posts, {right} of them rightly"
+    said = f"{share} of posts, {right} of them rightly"
+    if found.right >= wanted:
+        return said
+    clearly = found.right_interval is not None and found.right_interval.high < wanted
+    return f"{said}: {'clearly ' if clearly else ''}less than wanted"
 
 
 def _percent(share: float, span: Interval | None) -> str:
@@ -226,11 +238,16 @@ def reasons(reports: Sequence[Report]) -> None:
 
 def several_categories(reports: Sequence[Report]) -> None:
     """How a confusion counts posts with several categories, where one of these does."""
-    if any(report.metrics.confusion for report in reports):
+    if any(_several(report.metrics) for report in reports):
         st.caption(
-            f"A post with several categories on either side counts for each of them; “{NO_VIOLATION}” then "
-            "means that nothing is left on the other side."
+            f"A post with several categories on either side counts for each of them; “{_NOTHING_ELSE}” is no "
+            "violation, or nothing beside what people and model both say."
         )
+
+
+def _several(metrics: Metrics) -> bool:
+    """Whether a post counts more than once in the confusion."""
+    return sum(map(sum, metrics.confusion)) > metrics.posts
 
 
 def confusion(report: Report) -> None:
@@ -240,7 +257,8 @@ def confusion(report: Report) -> None:
         text.show(figures.heat_map(["violation", NO_VIOLATION], _yes_and_no(metrics)))
         return
     names = {category.code: category.name for category in metrics.categories}
-    text.show(figures.heat_map([*(names[code] for code in metrics.codes), NO_VIOLATION], metrics.confusion))
+    rest = _NOTHING_ELSE if _several(metrics) else NO_VIOLATION
+    text.show(figures.heat_map([*(names[code] for code in metrics.codes), rest], metrics.confusion))
 
 
 def _yes_and_no(metrics: Metrics) -> Sequence[Sequence[int]]:

@@ -12,7 +12,7 @@ from backend.db.engine import get_database
 from backend.evaluation.naming import in_a_sentence
 from backend.evaluation.results import Comparison, PostKind, PostPage, PostRow, Report
 from backend.evaluation.results_service import ResultsService
-from backend.evaluation.sending import Sent, send_item, send_to_review, sendable
+from backend.evaluation.sending import Sent, send_item, send_to_review, sendable, would_send
 from backend.review.service import ReviewService
 from backend.settings import get_settings
 from backend.text import things
@@ -24,7 +24,6 @@ _SIZE = 20
 _SAID = Markup('<div class="ov-said"><span class="ov-faint">{}</span><span>{}</span></div>')
 _POST = Markup('<div class="ov-outcome"><div class="ov-clamped">{}</div><div class="ov-saids">{}</div></div>')
 _UNREAD = Markup('<span class="ov-faint">an answer that could not be read</span>')
-_SENT = "sent to review"
 
 
 def draw(reports: Sequence[Report], compared: Comparison | None, looks: Looks) -> None:
@@ -70,11 +69,14 @@ def draw(reports: Sequence[Report], compared: Comparison | None, looks: Looks) -
 
 
 def _kinds(reports: Sequence[Report], compared: Comparison | None) -> dict[PostKind, str]:
+    name = text.label(reports[0].name)
+    # Beside another model it has to be said whose they are.
+    whose = "" if compared is None else f"{name}: "
     words = {
-        PostKind.WRONG: f"{text.label(reports[0].name)} is wrong",
-        PostKind.FALSE_ALARM: "False alarms",
-        PostKind.MISSED: "Missed",
-        PostKind.OTHER_LABELS: "Other categories",
+        PostKind.WRONG: f"{name} is wrong",
+        PostKind.FALSE_ALARM: f"{whose}False alarms",
+        PostKind.MISSED: f"{whose}Missed",
+        PostKind.OTHER_LABELS: f"{whose}Other categories",
     }
     if reports[0].yes_no:
         del words[PostKind.OTHER_LABELS]
@@ -106,7 +108,7 @@ def _list(posts: PostPage, reports: Sequence[Report], looks: Looks) -> None:
                 text.show(_POST.format(text.post(row.text, blur=blur), _said(row, reports, looks)))
             if row.item_id is not None:
                 with step.container(horizontal_alignment="right"):
-                    _button(row.item_id, str(row.row_id), _send_posts, (_ids(reports), (row.row_id,)))
+                    _button(str(row.row_id), row.waits, _send_posts, (_ids(reports), (row.row_id,)))
 
 
 def _said(row: PostRow, reports: Sequence[Report], looks: Looks) -> Markup:
@@ -152,7 +154,7 @@ def _sending(reports: Sequence[Report], kind: PostKind) -> None:
             width="stretch",
         )
         if posts > 1 and st.button(f"Send all {posts:,} to review", icon=":material/undo:", key="send-all"):
-            _confirm(evaluation_ids, tuple(row_ids), posts)
+            _confirm(evaluation_ids, tuple(row_ids))
 
 
 def _got(models: int) -> str:
@@ -160,11 +162,16 @@ def _got(models: int) -> str:
 
 
 @st.dialog("Send them to review?", icon=":material/undo:")
-def _confirm(evaluation_ids: Sequence[int], row_ids: Sequence[int], posts: int) -> None:
+def _confirm(evaluation_ids: Sequence[int], row_ids: Sequence[int]) -> None:
+    with get_database().read() as found:
+        sent = would_send(found, evaluation_ids, row_ids)
+    got = _got(len(evaluation_ids))
     st.markdown(
-        f"**{posts:,} posts** go before all others into the review queue. Each that a model got wrong takes "
-        f"along a random one that {_got(len(evaluation_ids))} right."
+        f"**{things(len(sent.item_ids), 'post')}** go before all others into the review queue, and with them "
+        f"{things(sent.right, 'random one')} that {got} right, lest the test tilt towards a model."
     )
+    if sent.right < sent.wrong:
+        st.caption(f"It would be one for each that a model got wrong, {sent.wrong:,}, but no more are left.")
     with st.container(horizontal=True):
         pressed = st.button(
             "Send to review",
@@ -177,11 +184,10 @@ def _confirm(evaluation_ids: Sequence[int], row_ids: Sequence[int], posts: int) 
             st.rerun()
 
 
-def _send_posts(evaluation_ids: Sequence[int], row_ids: Sequence[int], item_id: int | None = None) -> None:
+def _send_posts(evaluation_ids: Sequence[int], row_ids: Sequence[int]) -> None:
     with errors.kept():
         with get_database().write() as found:
             sent = send_to_review(found, _review(found), evaluation_ids, row_ids)
-        st.session_state.setdefault(_SENT, set()).update(sent.item_ids, () if item_id is None else (item_id,))
         st.toast(_told(sent, _got(len(evaluation_ids))), icon=":material/undo:")
 
 
@@ -197,20 +203,24 @@ def _told(sent: Sent, got: str) -> str:
     return f"{said}."
 
 
-def send_button(item_id: int, *, key: str) -> None:
-    """The button that puts a post before all others into the review queue."""
-    _button(item_id, key, _send_item, ())
+def send_button(item_id: int, *, waits: bool) -> None:
+    """The button that puts a post before all others into the review queue.
+
+    Args:
+        item_id: the post.
+        waits: whether it waits there already.
+    """
+    _button(f"item-{item_id}", waits, _send_item, (item_id,))
 
 
-def _button(item_id: int, key: str, send: Callable[..., None], args: tuple[object, ...]) -> None:
-    done = item_id in st.session_state.setdefault(_SENT, set())
+def _button(key: str, waits: bool, send: Callable[..., None], args: tuple[object, ...]) -> None:
     st.button(
-        "Waits in review" if done else "Send to review",
-        icon=":material/check:" if done else ":material/undo:",
-        key=f"send-{key}-{item_id}",
-        disabled=done,
+        "Waits in review" if waits else "Send to review",
+        icon=":material/check:" if waits else ":material/undo:",
+        key=f"send-{key}",
+        disabled=waits,
         on_click=send,
-        args=(*args, item_id),
+        args=args,
     )
 
 
@@ -218,7 +228,6 @@ def _send_item(item_id: int) -> None:
     with errors.kept():
         with get_database().write() as found:
             sent = send_item(found, _review(found), item_id)
-        st.session_state[_SENT].add(item_id)
         st.toast(_told(sent, "the model that was looked at got"), icon=":material/undo:")
 
 

@@ -9,18 +9,8 @@ from backend.db.models import EvaluationSet
 from backend.db.models.evaluation import SetOrigin
 from backend.evaluation.few import few_posts
 from backend.evaluation.set_service import SetService
-from backend.evaluation.sets import TEST_SPLIT
+from backend.evaluation.sets import called
 from ui.components import errors, numbers, session, text
-
-_TEST_POSTS = "Test posts"
-
-
-def called(shown: EvaluationSet) -> str:
-    """What people call a set; the test split's posts are the project's test posts, in disguise, too."""
-    if shown.origin is SetOrigin.IMPORTED:
-        return shown.name
-    plain, comma, rest = shown.name.partition(",")
-    return f"{_TEST_POSTS}{comma}{rest}" if plain == TEST_SPLIT else shown.name
 
 
 def draw(shown: EvaluationSet, *, evaluated: bool) -> None:

@@ -15,6 +15,7 @@ from backend.db.models.jobs import JobKind
 from backend.evaluation.results import Comparison, ModelRow, Report
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
+from backend.evaluation.sets import called
 from backend.jobs.service import JobService
 from backend.runs.service import RunService
 from ui.components import (
@@ -44,6 +45,8 @@ from ui.components.pages import go
 # So many evaluations that are under way are shown; a study may have many.
 _JOBS = 3
 
+_TABS = "evaluation-set"
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -60,7 +63,7 @@ class Scored:
     @property
     def title(self) -> str:
         """What the set is called on its tab."""
-        return text.label(set_facts.called(self.set))
+        return text.label(called(self.set))
 
 
 def page() -> None:
@@ -68,16 +71,22 @@ def page() -> None:
     sets = _sets(session.project_id())
     with heading("Evaluation"):
         if any(scored.rows for scored in sets):
-            evaluate.button()
+            evaluate.button(preset=_open(sets).set.name)
     _scoring()
     if not any(scored.rows for scored in sets):
         _nothing_yet()
         return
-    tabs = st.tabs([scored.title for scored in sets], key="evaluation-set", on_change="rerun")
+    tabs = st.tabs([scored.title for scored in sets], key=_TABS, on_change="rerun")
     for tab, scored in zip(tabs, sets, strict=True):
         if tab.open:
             with tab:
                 _one_set(scored)
+
+
+def _open(sets: Sequence[Scored]) -> Scored:
+    """The set whose tab is open."""
+    title = st.session_state.get(_TABS)
+    return next((scored for scored in sets if scored.title == title), sets[0])
 
 
 def _sets(project_id: int) -> list[Scored]:
@@ -212,13 +221,12 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
         comparison.sentence(compared)
     challenger = next((row for row in chosen if comparison.is_challenger(row)), None)
     if challenger is not None:
-        name = challenger.name
         with step.container(horizontal_alignment="right"):
             look: Literal["primary", "secondary"] = (
                 "primary" if comparison.is_better(challenger.evaluation_id, compared) else "secondary"
             )
             if st.button(f"Promote {challenger.name}", type=look, icon=":material/military_tech:"):
-                _confirm(challenger.run_id, name, compared.sentence)
+                _confirm(challenger, compared)
     comparison.headline(compared)
     for note in compared.notes:
         st.caption(text.label(note))
@@ -258,9 +266,15 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
 
 
 @st.dialog("Make it the champion?", icon=":material/military_tech:")
-def _confirm(run_id: int | None, name: str, follows: str) -> None:
+def _confirm(challenger: ModelRow, compared: Comparison) -> None:
     with errors.shown():
-        text.show(text.literal(follows))
+        with get_database().read() as found:
+            service = ResultsService(found)
+            reports = [service.report(each) for each in (compared.a_id, compared.b_id)]
+        text.show(text.literal(compared.sentence))
+        breakdown.over_flagging(reports, breakdown.load(reports))
+        comparison.beside_regression(challenger.evaluation_id)
+        name = challenger.name
         st.markdown(
             f"**{name}** becomes the model in use. Later runs are compared with it, and “Retrain” takes "
             "its settings."
@@ -272,7 +286,7 @@ def _confirm(run_id: int | None, name: str, follows: str) -> None:
                 type="primary",
                 key="promote-confirmed",
                 on_click=_promote,
-                args=(run_id,),
+                args=(challenger.run_id,),
             )
             if pressed or st.button("Not now"):
                 st.rerun()

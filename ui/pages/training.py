@@ -16,6 +16,7 @@ from backend.db.models.evaluation import SetOrigin
 from backend.db.models.jobs import JobState
 from backend.errors import InvalidInputError
 from backend.evaluation.service import EvaluationService
+from backend.evaluation.sets import called
 from backend.runs.choices import nearest_preset
 from backend.runs.service import RunService
 from backend.runs.views import RunSummary
@@ -29,7 +30,6 @@ from ui.components import (
     preference,
     run_card,
     session,
-    set_facts,
     settings_form,
     text,
     words,
@@ -215,7 +215,7 @@ def _sets(sets: Sequence[EvaluationSet]) -> tuple[int, ...]:
         "Evaluate on the test posts and on",
         list(others),
         default=list(others),
-        format_func=lambda each: f"{set_facts.called(others[each])} ({others[each].rows:,})",
+        format_func=lambda each: f"{called(others[each])} ({others[each].rows:,})",
         key="sets",
     )
     return tuple(chosen)

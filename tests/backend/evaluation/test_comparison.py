@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.evaluation.comparison import differences, sentence, share_text, yardstick_sentence
+from backend.evaluation.comparison import (
+    differences,
+    sentence,
+    share_text,
+    single_posts,
+    yardstick_sentence,
+)
 from backend.evaluation.judged import Judged, shared
 from backend.evaluation.results import CategoryComparison, Difference, Differences
 from tests.backend.evaluation.build import UNKNOWN, figures_of_two, random_judged
@@ -91,6 +97,30 @@ def test_each_category_says_who_was_right_alone() -> None:
     # Three tosses alike: 2 / 8; two: 2 / 4. Holm doubles the smaller and lifts the other to it.
     assert first.mcnemar_p == pytest.approx(0.5)
     assert second.mcnemar_p == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("having", "repeated", "told"), [(1, 1, False), (2, 1, True), (3, 3, False)])
+def test_a_single_post_tells_no_difference(having: int, repeated: int, told: bool) -> None:
+    """Not even where one model finds it and the other does not, and nor do near-duplicates of it."""
+    posts = 40
+    gold = np.zeros((posts, 2), dtype=bool)
+    gold[:having, 0] = True
+    gold[20:30, 1] = True
+    nothing = gold.copy()
+    nothing[:, 0] = False
+    clusters = np.arange(posts)
+    clusters[:having] = clusters[:having] // repeated
+    finds, misses = (
+        Judged(np.arange(posts), ("c0", "c1"), gold, named, gold.any(1), named.any(1), clusters=clusters)
+        for named in (gold, nothing)
+    )
+    found = compared(finds, misses)
+    assert found.categories[0].f1.difference == 1
+    assert found.categories[0].clear == told
+    assert (found.categories[0].f1.low is not None) is told
+    assert [one.startswith("A single post") and "hate" in one for one in single_posts(found.categories)] == (
+        [] if told else [True]
+    )
 
 
 def test_nothing_in_common() -> None:

@@ -73,6 +73,8 @@ def test_a_robustness_set_has_the_same_posts_in_disguise(database: Database) -> 
             assert row.text != of.text and row.text_hash != of.text_hash
             assert row.meta["disguise"] in list(Disguise)
         assert service.robustness_set(plain.id, "bob").id == made.id, "one from each version"
+        for name in ("test, disguised", "Test posts, disguised", str(made.id)):
+            assert here.service.get_set(here.project.id, name).id == made.id
         assert session.scalars(select(Event.text)).all()[-1] == (
             "Made the evaluation set test, disguised from version 1: 5 posts."
         )
