@@ -320,7 +320,7 @@ def _show_table(one: EvaluationSet, rows: Sequence[ModelRow]) -> None:
         ["F1 any", "AUPRC any"] if yes_no else ["macro F1", "macro AUPRC", "micro F1", "F1 any", "all right"]
     )
     print_table(
-        ("model", "posts", *heads, "harmless flagged"),
+        ("model", "posts", *heads, "false alarms"),
         (_row(row, yes_no=yes_no) for row in rows),
         title=f"{one.name}, version {one.number}, {one.rows:,} posts{language}",
     )

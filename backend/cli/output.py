@@ -23,8 +23,8 @@ ProjectOption = Annotated[
     str | None, typer.Option("--project", "-p", help="Name or id; not needed where there is only one.")
 ]
 
-# So many characters a table's first column may take for itself, a fifth of the narrowest usual terminal.
-_SHORT = 16
+# The share of the terminal's width that a table's first column may take, so that no word in it is broken.
+_FOR_NAMES = 1 / 4
 
 out = Console()
 messages = Console(stderr=True)
@@ -67,12 +67,14 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, title: s
     """Print a table on standard output.
 
     What stands in it may come from a file: a bracket must not become a style, and no control character
-    may steer the terminal. Where this is narrow a cell is wrapped, so that none loses its end; the first
-    of a line, which says what it is about, stays whole where that is short in every line.
+    may steer the terminal. Where this is narrow a cell is wrapped, so that none loses its end, and the
+    words of a line's first cell, which says what it is about, stay whole where they are not too long.
     """
     lines = list(rows)
     columns = [Column(_literal(head), overflow="fold") for head in heads]
-    columns[0].no_wrap = max(len(line[0]) for line in [heads, *lines]) <= _SHORT
+    if sum(2 + max(map(len, column)) for column in zip(heads, *lines, strict=True)) > out.width:
+        longest = max(len(word) for first, *_ in [heads, *lines] for word in first.split())
+        columns[0].width = min(longest, int(out.width * _FOR_NAMES))
     table = Table(*columns, title=_literal(title or "") or None, title_justify="left", box=None)
     for line in lines:
         table.add_row(*map(_literal, line))

@@ -39,11 +39,10 @@ def test_what_stands_in_a_cell_cannot_steer_the_terminal(monkeypatch: pytest.Mon
     assert "[red]a[/red]�[2J" in found and "\x1b" not in found
 
 
-@pytest.mark.parametrize(
-    ("name", "whole"), [("Solicitation", True), ("Solicitation in direct messages", False)]
-)
-def test_a_short_name_stays_whole_in_a_narrow_terminal(
-    monkeypatch: pytest.MonkeyPatch, name: str, whole: bool
+@pytest.mark.parametrize(("word", "whole"), [("Solicitation", True), ("Freundschaftsanfragen", False)])
+def test_words_of_a_name_stay_whole_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, word: str, whole: bool
 ) -> None:
-    found = printed(monkeypatch, 24, name, "−.02, −.25 to .22, only first right")
-    assert (name in found) is whole
+    found = printed(monkeypatch, 60, f"{word} in messages", "−.02, −.25 to .22, and only the first is right")
+    assert (word in found) is whole
+    assert all(len(line) <= 60 for line in found.splitlines())
