@@ -39,6 +39,7 @@ class Caution:
         fatal: whether the run could not even begin or end.
         passing: whether it may be otherwise when the run's turn comes.
         setting: the name of the one to change, where it is one.
+        missing: the codes of categories of which there is no row to learn, where it is about these.
     """
 
     message: str
@@ -46,6 +47,7 @@ class Caution:
     fatal: bool = False
     passing: bool = False
     setting: str | None = None
+    missing: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> bool:
@@ -223,7 +225,7 @@ def _rate(known: Known) -> Iterator[Caution]:
 
 def _labels(known: Known) -> Iterator[Caution]:
     present = {code for labels in known.answers for code in labels}
-    missing = [category.name for category in known.policy.categories if category.code not in present]
+    missing = [category for category in known.policy.categories if category.code not in present]
     if len(known.answers) == 1:
         yield Caution(
             "All rows to learn have the same answer, so there is nothing to tell apart.",
@@ -231,9 +233,12 @@ def _labels(known: Known) -> Iterator[Caution]:
         )
         return
     if missing:
-        named = ", ".join(missing[:_LISTED]) + (" and others" if len(missing) > _LISTED else "")
+        named = ", ".join(category.name for category in missing[:_LISTED])
+        named += " and others" if len(missing) > _LISTED else ""
         yield Caution(
-            f"No row to learn is {named}, so the student cannot learn that.", "Add or review posts of it."
+            f"No row to learn is {named}, so the student cannot learn that.",
+            "Add or review posts of it.",
+            missing=tuple(category.code for category in missing),
         )
     if known.answers and () not in known.answers:
         yield Caution(

@@ -8,7 +8,7 @@ a study that was broken off, or asked for again with more seeds, trains only wha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -178,7 +178,10 @@ class StudyService:
     def estimate(self, study: Study, cell: Cell, learned: Learned) -> Estimate:
         """What the cell's fine-tune would take, and what to ask its student in a second form."""
         service = EstimateService(self._session, self._settings)
-        return service.estimate(learned.id, cell.config(study.config), study.base_model, study.set_ids)
+        found = service.estimate(learned.id, cell.config(study.config), study.base_model, study.set_ids)
+        # That there is no row of the category that was to be left out is no reason for caution.
+        meant = [each for each in found.cautions if each.missing != (cell.leave_out,)]
+        return replace(found, cautions=tuple(meant))
 
     def _start(self, study: Study, cell: Cell, learned: Learned) -> tuple[int, ...]:
         runs = RunService(self._session, self._settings)

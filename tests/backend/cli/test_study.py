@@ -42,6 +42,11 @@ def test_a_dry_run_lists_the_students_and_leaves_nothing(one_project: Database) 
     assert document["to_train"] == 28
     assert all(each["run"] is None and each["estimate"]["examples"] > 0 for each in document["cells"])
     assert len(document["notes"]) == 2
+    cautions = {
+        each["cell"]["leave_out"]: {one["message"] for one in each["estimate"]["cautions"]}
+        for each in document["cells"]
+    }
+    assert not any("No row to learn is" in message for message in cautions["hate"]), "that is what was asked"
     shown = run(*asked)
     assert "keep, both, matched, seed 1" in shown.stdout
     with one_project.read() as session:
