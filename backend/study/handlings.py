@@ -53,8 +53,13 @@ def _compared(
     chances = holm([one.p if one is not None else None for one in apart.values()])
     clear = {pair for pair, p in zip(pairs, chances, strict=True) if p is not None and p < SIGNIFICANCE}
     rows = tuple((name, Shown(levels[name])) for name in names)
-    rows += tuple((f"{a} − {b}", Shown(one, signed=True)) for (a, b), one in apart.items())
-    table = Table(f"{_capital(measure)} on {about}.", ("handling", measure), rows)
+    rows += tuple(
+        (f"{a} − {b}", Shown(one, signed=True, clear=(a, b) in clear)) for (a, b), one in apart.items()
+    )
+    caption = f"{_capital(measure)} on {about}."
+    if clear:
+        caption += " In bold what is clear of all pairs together."
+    table = Table(caption, ("handling", measure), rows)
     return _winner(about, measure, levels, apart, clear), table
 
 

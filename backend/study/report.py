@@ -52,8 +52,13 @@ def markdown(title: str, about: Sequence[str], sections: Sequence[Section]) -> s
 
 def _as_markdown(table: Table) -> str:
     lines = [table.heads, tuple("---" for _ in table.heads), *table.rows]
-    rows = "\n".join(f"| {' | '.join(_literal(str(value)) for value in line)} |" for line in lines)
+    rows = "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
     return f"{_literal(table.caption)}\n\n{rows}"
+
+
+def _cell(value: Value) -> str:
+    words = _literal(str(value))
+    return f"**{words}**" if isinstance(value, Shown) and value.clear else words
 
 
 def _literal(text: str) -> str:
@@ -162,7 +167,8 @@ th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #dde2e
 {% for row in table.rows %}
 <tr>
 {% for value in row %}
-<td>{{ value }}{% set at = strip(value) %}{% if at %}
+<td>{% if value.clear %}<strong>{{ value }}</strong>{% else %}{{ value }}{% endif %}
+{% set at = strip(value) %}{% if at %}
 <span class="strip{% if value.signed %} signed{% endif %}">
 <i style="left:{{ at.low|round(1) }}%;width:{{ at.width|round(1) }}%"></i>
 <b style="left:{{ at.middle|round(1) }}%"></b></span>{% endif %}</td>

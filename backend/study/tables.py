@@ -10,10 +10,11 @@ from backend.study.intervals import Estimate
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An estimate in a table; `signed` where it is a difference."""
+    """An estimate in a table; `signed` where it is a difference, `clear` where that is more than chance."""
 
     estimate: Estimate | None
     signed: bool = False
+    clear: bool = False
 
     def __str__(self) -> str:
         return span(self.estimate, signed=self.signed)

@@ -1,11 +1,13 @@
 """What follows from students that are known to be better, worse, or alike."""
 
+import re
 from dataclasses import replace
 
 from backend.study.findings import findings
 from backend.study.means import difference, level
+from backend.study.report import markdown, page
 from backend.study.scored import Results, Scored
-from backend.study.tables import Section
+from backend.study.tables import Section, Shown
 from tests.backend.study.build import TEST, cell, results, scored
 
 SEEDS = (0, 1, 2)
@@ -49,6 +51,16 @@ def test_nobody_wins_where_the_lead_is_not_clear() -> None:
     ).sentences
     assert "no handling clearly wins" in sentence
     assert "clearly ahead of keep" in sentence and "not clearly ahead of" in sentence
+
+
+def test_every_pair_that_is_clearly_apart_stands_out_in_the_table() -> None:
+    found = section(results(*students(keep=2.0, drop=1.0, review=0.999)), "Which handling wins")
+    shown = {name: value for name, value in found.tables[0].rows if isinstance(value, Shown)}
+    assert {name for name, value in shown.items() if value.clear} == {"keep − drop", "keep − review"}
+    told = markdown("A study", [], [found])
+    assert re.search(r"\| keep − drop \| \*\*−\.\d\d \(.+\)\*\* \|", told)
+    assert re.search(r"\| drop − review \| [^*]+ \|", told)
+    assert page("A study", [], [found]).count("<strong>−.") == 2
 
 
 def test_handlings_that_teach_the_very_same_do_not_differ() -> None:
