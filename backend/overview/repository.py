@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.db.models import DatasetVersion, Item, Job, Project, Run, TeacherAnswer
+from backend.db.models import DatasetVersion, Item, Job, Judgement, Project, Run, TeacherAnswer
 from backend.db.models.content import Agreement, Queue, Split
 from backend.db.models.jobs import JobState
 from backend.items.decision import DIFFERING_RANK
 from backend.jobs.states import ENDED
+from backend.overview.views import JudgedPost
 from backend.teacher.results import DIFFERING
 
 
@@ -45,6 +48,28 @@ class OverviewRepository:
         # A range instead of "is not null", so that both databases walk the index on verdicts.
         reviewed = select(func.count()).where(Item.project_id == project_id, Item.verdict > "")
         return self._session.scalar(reviewed) or 0
+
+    def judged(self, project_id: int, among: int) -> tuple[list[JudgedPost], datetime | None]:
+        """Judgements of a project's posts, the newest first, among so many newest of all projects.
+
+        And the time since when these are all that there are; None where there are no older ones.
+        """
+        newest = (
+            select(Judgement.id, Judgement.person, Judgement.item_id, Judgement.verdict, Judgement.created_at)
+            .where(Judgement.verdict.is_not(None))
+            .order_by(Judgement.id.desc())
+            .limit(among)
+            .subquery()
+        )
+        found = (
+            select(newest.c.person, newest.c.item_id, newest.c.verdict, newest.c.created_at)
+            .join(Item, Item.id == newest.c.item_id)
+            .where(Item.project_id == project_id)
+            .order_by(newest.c.id.desc())
+        )
+        number, oldest = self._session.execute(select(func.count(), func.min(newest.c.created_at))).one()
+        judged = [JudgedPost(*row) for row in self._session.execute(found)]
+        return judged, oldest if number == among else None
 
     def waiting(self, project_id: int) -> dict[tuple[Queue, bool], int]:
         """Waiting items by queue, and by whether they differ from the decision or were sent back."""

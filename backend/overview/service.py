@@ -5,7 +5,6 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from backend import events
-from backend.db.models import Event
 from backend.db.models.content import Agreement, Queue, Split
 from backend.db.models.evaluation import ModelKind, SetOrigin
 from backend.db.models.jobs import JobState
@@ -13,8 +12,9 @@ from backend.evaluation.results import ModelRow
 from backend.evaluation.results_service import ResultsService
 from backend.evaluation.service import EvaluationService
 from backend.overview import steps
+from backend.overview.lately import LOOKED_AT, judged
 from backend.overview.repository import OverviewRepository
-from backend.overview.views import Champion, NextStep, Standing, Step
+from backend.overview.views import Champion, Happening, NextStep, Standing, Step
 from backend.runs.service import RunService
 from backend.teacher.results import DIFFERING
 
@@ -95,9 +95,12 @@ class OverviewService:
             challenger=_challenger(rows, row),
         )
 
-    def latest(self, project_id: int, limit: int = 8) -> list[Event]:
-        """What happened lately, newest first."""
-        return events.latest(self._session, project_id, limit)
+    def latest(self, project_id: int, limit: int = 8) -> list[Happening]:
+        """What happened lately, newest first; what a person judged on a day is one line."""
+        recorded = events.latest(self._session, project_id, limit)
+        happened = [Happening(event.created_at, event.person, event.text) for event in recorded]
+        happened += judged(*self._repository.judged(project_id, LOOKED_AT))
+        return sorted(happened, key=lambda one: one.at, reverse=True)[:limit]
 
 
 def _challenger(rows: list[ModelRow], champion: ModelRow | None) -> ModelRow | None:

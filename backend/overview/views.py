@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from backend.db.models import Job
+from backend.db.models.review import Verdict
 from backend.evaluation.results import ModelRow
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened, in words."""
+
+    at: datetime
+    person: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPost:
+    """A person's judgement of a post."""
+
+    person: str
+    item_id: int
+    verdict: Verdict
+    at: datetime
 
 
 class Page(StrEnum):

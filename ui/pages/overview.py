@@ -9,12 +9,11 @@ from markupsafe import Markup
 
 from backend.curation.service import CurationService
 from backend.db.engine import get_database
-from backend.db.models import Event
 from backend.db.models.content import Agreement
 from backend.evaluation.results import Interval, ModelRow
 from backend.overview.service import OverviewService
 from backend.overview.steps import changed, new_decisions, next_step, steps
-from backend.overview.views import Action, Champion, NextStep, Standing, Step, StepState
+from backend.overview.views import Action, Champion, Happening, NextStep, Standing, Step, StepState
 from backend.runs.service import RunService
 from backend.teacher.results import AgreementTable
 from backend.teacher.service import TeacherService
@@ -247,14 +246,14 @@ def _agreement(table: AgreementTable, looks: labels.Looks) -> None:
     )
 
 
-def _lately(events: list[Event]) -> None:
+def _lately(happened: list[Happening]) -> None:
     st.subheader("Lately", anchor=False)
-    if not events:
+    if not happened:
         st.markdown("Nothing has happened yet.")
         return
     rows = [
-        _EVENT.format(numbers.moment(event.created_at), text.literal(event.text), text.literal(event.person))
-        for event in events
+        _EVENT.format(numbers.moment(one.at), text.literal(one.text), text.literal(one.person))
+        for one in happened
     ]
     text.show(Markup('<ul class="ov-events">{}</ul>').format(Markup("").join(rows)))
 
