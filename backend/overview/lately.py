@@ -47,4 +47,5 @@ def _told(day: _Day, *, at_least: bool) -> Happening | None:
         return None
     wrong = verdicts.count(Verdict.WRONG_LABELS)
     said = f"Judged {'at least ' if at_least else ''}{things(len(verdicts), 'post')}"
-    return Happening(day.last, day.person, f"{said}, the teacher wrong on {wrong:,}" if wrong else said)
+    said += f", the teacher wrong on {wrong:,}" if wrong else ""
+    return Happening(day.last, day.person, f"{said}.")

@@ -35,18 +35,18 @@ def test_a_day_of_each_person_is_a_line() -> None:
         JudgedPost("ada", 1, RIGHT, NOON - timedelta(days=1)),
     ]
     assert lines(newest) == [
-        ("ada", "Judged 2 posts, the teacher wrong on 2"),
-        ("bob", "Judged 1 post"),
-        ("ada", "Judged 1 post"),
+        ("ada", "Judged 2 posts, the teacher wrong on 2."),
+        ("bob", "Judged 1 post."),
+        ("ada", "Judged 1 post."),
     ]
     assert judged(newest, None)[0].at == NOON
     older = [text for _, text in lines(newest, NOON - timedelta(days=1))]
-    assert older == ["Judged 2 posts, the teacher wrong on 2", "Judged 1 post", "Judged at least 1 post"]
+    assert older == ["Judged 2 posts, the teacher wrong on 2.", "Judged 1 post.", "Judged at least 1 post."]
 
 
 def test_a_post_counts_once_and_as_it_was_judged_last() -> None:
     again = [JudgedPost("ada", 1, RIGHT, NOON), JudgedPost("ada", 1, WRONG, NOON)]
-    assert lines(again) == [("ada", "Judged 1 post")]
+    assert lines(again) == [("ada", "Judged 1 post.")]
     undone = [JudgedPost("ada", 1, WITHDRAWN, NOON), JudgedPost("ada", 1, WRONG, NOON)]
     assert lines(undone) == []
 
@@ -76,10 +76,10 @@ def test_reviews_stand_among_what_else_happened(database: Database, monkeypatch:
         said = [(one.person, one.text) for one in OverviewService(session).latest(project.id)]
     assert said == [
         ("bob", "Did something after."),
-        ("ada", "Judged 2 posts"),
+        ("ada", "Judged 2 posts."),
         ("bob", "Did something before."),
     ]
     monkeypatch.setattr(overview, "LOOKED_AT", 2)
     with database.read() as session:
         said = [(one.person, one.text) for one in OverviewService(session).latest(project.id)]
-    assert ("ada", "Judged at least 1 post") in said, "the newest two are one of each project"
+    assert ("ada", "Judged at least 1 post.") in said, "the newest two are one of each project"
