@@ -271,7 +271,7 @@ def test_sets_are_found_by_name_and_id(database: Database) -> None:
         assert [one.id for one in here.service.sets(here.project.id)] == [frozen.id, imported.id]
         assert here.service.get_set(here.project.id, "hatecheck").id == imported.id
         assert here.service.get_set(here.project.id, str(frozen.id)).id == frozen.id
-        with pytest.raises(NotFoundError, match="Sets: test, hatecheck"):
+        with pytest.raises(NotFoundError, match="Sets: test; hatecheck"):
             here.service.get_set(here.project.id, "xstest")
 
 
