@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from backend.evaluation.bootstrap import RESAMPLES, bootstrap, interval
-from backend.evaluation.few import Clusters
+from backend.evaluation.few import effective_posts
 from backend.evaluation.judged import Bools, Floats, Judged
 from backend.evaluation.metrics import ANY_NAME, category_metrics, mean
 from backend.evaluation.results import (
@@ -38,7 +38,7 @@ def differences(a: Judged, b: Judged, *, names: Mapping[str, str], resamples: in
         resamples: of the bootstrap.
     """
     of_a, of_b = bootstrap([a, b], resamples=resamples)
-    single = [_is_single(posts, a.clusters) for posts in (*a.gold.T, a.positive)]
+    single = [effective_posts(posts, a.clusters) == 1 for posts in (*a.gold.T, a.positive)]
 
     def apart(figure: str, column: int) -> Floats:
         found: Floats = getattr(of_a, figure)[:, column] - getattr(of_b, figure)[:, column]
@@ -112,12 +112,6 @@ def _by_significance(categories: Sequence[CategoryComparison]) -> tuple[Category
         replace(one, f1_p=f1_p, mcnemar_p=mcnemar_p)
         for one, f1_p, mcnemar_p in zip(categories, of_f1, of_right, strict=True)
     )
-
-
-def _is_single(posts: Bools, clusters: Clusters | None) -> bool:
-    """Whether these are one post, or near-duplicates of each other."""
-    chosen = np.flatnonzero(posts)
-    return len(chosen if clusters is None else np.unique(clusters[chosen])) == 1
 
 
 def _categories(judged: Judged, names: Mapping[str, str]) -> list[CategoryMetrics]:

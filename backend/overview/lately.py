@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
 from backend.db.models.review import Verdict
@@ -14,38 +13,32 @@ LOOKED_AT = 5_000
 """Newest judgements that are looked at: a team's day or two. Looking at all would take longer each week."""
 
 
-@dataclass(slots=True)
-class _Day:
-    """A person's judgements of a day, in which a post counts as it was judged last."""
-
-    person: str
-    date: date
-    last: datetime
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-
-
-def judged(newest: Sequence[JudgedPost], since: datetime | None) -> list[Happening]:
+def judged(newest: Iterable[JudgedPost], since: datetime | None) -> list[Happening]:
     """A line for each person and day on which posts were judged, the newest first.
 
     Args:
         newest: judgements, the newest first.
         since: when the first of them was, where there are older ones; None where these are all.
     """
-    days: dict[tuple[str, date], _Day] = {}
+    days: dict[tuple[str, date], list[JudgedPost]] = {}
     for one in newest:
-        today = one.at.astimezone().date()
-        day = days.setdefault((one.person, today), _Day(one.person, today, one.at))
-        day.verdicts.setdefault(one.item_id, one.verdict)
-    cut_off = since.astimezone().date() if since is not None else None
-    found = (_told(day, at_least=day.date == cut_off) for day in days.values())
+        days.setdefault((one.person, _day(one.at)), []).append(one)
+    cut_off = None if since is None else _day(since)
+    found = (_told(of_day, at_least=day == cut_off) for (_, day), of_day in days.items())
     return [happening for happening in found if happening is not None]
 
 
-def _told(day: _Day, *, at_least: bool) -> Happening | None:
-    verdicts = [verdict for verdict in day.verdicts.values() if verdict is not Verdict.WITHDRAWN]
+def _day(at: datetime) -> date:
+    return at.astimezone().date()
+
+
+def _told(newest: Sequence[JudgedPost], *, at_least: bool) -> Happening | None:
+    """What a person judged on a day, in which a post counts as it was judged last."""
+    last = {one.item_id: one.verdict for one in reversed(newest)}
+    verdicts = [verdict for verdict in last.values() if verdict is not Verdict.WITHDRAWN]
     if not verdicts:
         return None
     wrong = verdicts.count(Verdict.WRONG_LABELS)
     said = f"Judged {'at least ' if at_least else ''}{things(len(verdicts), 'post')}"
     said += f", the teacher wrong on {wrong:,}" if wrong else ""
-    return Happening(day.last, day.person, f"{said}.")
+    return Happening(newest[0].at, newest[0].person, f"{said}.")

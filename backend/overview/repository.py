@@ -54,22 +54,21 @@ class OverviewRepository:
 
         And the time since when these are all that there are; None where there are no older ones.
         """
-        newest = (
-            select(Judgement.id, Judgement.person, Judgement.item_id, Judgement.verdict, Judgement.created_at)
+        rows = self._session.execute(
+            select(
+                Judgement.person, Judgement.item_id, Judgement.verdict, Judgement.created_at, Item.project_id
+            )
+            .join(Item, Item.id == Judgement.item_id)
             .where(Judgement.verdict.is_not(None))
             .order_by(Judgement.id.desc())
             .limit(among)
-            .subquery()
-        )
-        found = (
-            select(newest.c.person, newest.c.item_id, newest.c.verdict, newest.c.created_at)
-            .join(Item, Item.id == newest.c.item_id)
-            .where(Item.project_id == project_id)
-            .order_by(newest.c.id.desc())
-        )
-        number, oldest = self._session.execute(select(func.count(), func.min(newest.c.created_at))).one()
-        judged = [JudgedPost(*row) for row in self._session.execute(found)]
-        return judged, oldest if number == among else None
+        ).all()
+        judged = [
+            JudgedPost(row.person, row.item_id, row.verdict, row.created_at)
+            for row in rows
+            if row.project_id == project_id
+        ]
+        return judged, rows[-1].created_at if len(rows) == among else None
 
     def waiting(self, project_id: int) -> dict[tuple[Queue, bool], int]:
         """Waiting items by queue, and by whether they differ from the decision or were sent back."""

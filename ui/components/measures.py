@@ -246,8 +246,8 @@ def several_categories(reports: Sequence[Report]) -> None:
 
 
 def _several(metrics: Metrics) -> bool:
-    """Whether a post counts more than once in the confusion."""
-    return sum(map(sum, metrics.confusion)) > metrics.posts
+    """Whether a post counts more than once in the confusion, in which some unreadable answers are not."""
+    return sum(map(sum, metrics.confusion)) > metrics.posts - metrics.unreadable
 
 
 def confusion(report: Report) -> None:

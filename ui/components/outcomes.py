@@ -166,12 +166,16 @@ def _confirm(evaluation_ids: Sequence[int], row_ids: Sequence[int]) -> None:
     with get_database().read() as found:
         sent = would_send(found, evaluation_ids, row_ids)
     got = _got(len(evaluation_ids))
-    st.markdown(
-        f"**{things(len(sent.item_ids), 'post')}** go before all others into the review queue, and with them "
-        f"{things(sent.right, 'random one')} that {got} right, lest the test tilt towards a model."
-    )
+    said = f"**{things(len(sent.item_ids), 'post')}** go before all others into the review queue"
+    if sent.right:
+        along = f"{things(sent.right, 'random one')} that {got} right"
+        said += f", and with them {along}, lest the test tilt towards a model"
+    st.markdown(f"{said}.")
     if sent.right < sent.wrong:
-        st.caption(f"It would be one for each that a model got wrong, {sent.wrong:,}, but no more are left.")
+        st.caption(
+            f"A random one that {got} right goes along for each of the {sent.wrong:,} that a model got "
+            "wrong, but no more are left."
+        )
     with st.container(horizontal=True):
         pressed = st.button(
             "Send to review",

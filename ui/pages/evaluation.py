@@ -160,7 +160,7 @@ def _one_set(scored: Scored) -> None:
         compared = comparison.compared(service, first.evaluation_id, second.evaluation_id)
         reports = [service.report(first.evaluation_id), service.report(second.evaluation_id)]
         looks = labels.load(found, session.project_id())
-    _verdict(compared, (first, second))
+    _verdict(compared, (first, second), reports)
     _beside_regression((first, second))
     preference.gained((first, second))
     if any(one.f1.difference is not None for one in compared.categories):
@@ -214,7 +214,7 @@ def _choose_two(rows: Sequence[ModelRow]) -> tuple[ModelRow, ModelRow]:
     return by_id[chosen[0]], by_id[chosen[1]]
 
 
-def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
+def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow], reports: Sequence[Report]) -> None:
     """What follows, and the one step that a person can take on it."""
     words, step = st.columns((4, 1), vertical_alignment="center")
     with words:
@@ -226,7 +226,7 @@ def _verdict(compared: Comparison, chosen: tuple[ModelRow, ModelRow]) -> None:
                 "primary" if comparison.is_better(challenger.evaluation_id, compared) else "secondary"
             )
             if st.button(f"Promote {challenger.name}", type=look, icon=":material/military_tech:"):
-                _confirm(challenger, compared)
+                _confirm(challenger, compared, reports)
     comparison.headline(compared)
     for note in compared.notes:
         st.caption(text.label(note))
@@ -266,11 +266,8 @@ def _side_by_side(reports: Sequence[Report], looks: labels.Looks) -> None:
 
 
 @st.dialog("Make it the champion?", icon=":material/military_tech:")
-def _confirm(challenger: ModelRow, compared: Comparison) -> None:
+def _confirm(challenger: ModelRow, compared: Comparison, reports: Sequence[Report]) -> None:
     with errors.shown():
-        with get_database().read() as found:
-            service = ResultsService(found)
-            reports = [service.report(each) for each in (compared.a_id, compared.b_id)]
         text.show(text.literal(compared.sentence))
         breakdown.over_flagging(reports, breakdown.load(reports))
         comparison.beside_regression(challenger.evaluation_id)
